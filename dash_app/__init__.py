@@ -1,0 +1,1 @@
+"""Dash: real-time data pipelines and live dashboards in one Python program."""

@@ -1,0 +1,181 @@
+// Frames: what a tile draws. The server sends columns; a FrameStore keeps the rows of one subscription, lays updates over
+// them by key (the same update twice changes nothing), and lets go of what slides out of the range or past the limit.
+
+/**
+ * @typedef {{name: string, type: "timestamp" | "text" | "number" | "integer" | "boolean" | "json", unit?: string}} Column
+ * @typedef {{columns: Column[], data: any[][], from: number | null, to: number | null, every: number | null,
+ *   key: string[], at: number | null, last: number | null}} Frame
+ *   Times are epoch milliseconds; `data[c][r]` is column c of row r; `every` is the bucket's length.
+ */
+
+/** The column that orders rows: the bucket of an aggregate, the time of a record. */
+export function timeColumn(columns) {
+  const at = columns.findIndex((column) => column.name === "time" && column.type === "timestamp");
+  return at >= 0 ? at : columns.findIndex((column) => column.name === "_time");
+}
+
+export const isNumeric = (column) => column.type === "number" || column.type === "integer";
+
+/** `_payload` ids are 64-bit and travel as text: longer is larger, then digit by digit. */
+const compareIds = (a, b) => {
+  const left = String(a), right = String(b);
+  return left.length - right.length || (left < right ? -1 : left > right ? 1 : 0);
+};
+
+export class FrameStore {
+  /** @param {{limit?: number | null}} [options] `limit`: rows kept of a table of records */
+  constructor({ limit = null } = {}) {
+    this.limit = limit;
+    this.clear();
+  }
+
+  clear() {
+    /** @type {Column[]} */ this.columns = [];
+    this.rows = new Map();
+    this.key = [];
+    this.from = this.to = this.every = this.at = this.last = null;
+    this.ordered = null;
+    this.filled = false;
+  }
+
+  /** Take a snapshot or an update. An update of other columns than ours (a mapping changed) replaces like a snapshot. */
+  apply(message) {
+    const { columns, data } = message;
+    const same = this.filled && columns.length === this.columns.length && columns.every((column, i) => column.name === this.columns[i].name && column.type === this.columns[i].type);
+    const key = message.key ?? [];
+    if (message.kind === "snapshot" || !same || !key.length) this.rows.clear();
+    this.columns = columns;
+    this.key = key;
+    this.every = message.every ?? null;
+    this.at = message.at ?? this.at;
+    if (message.last !== undefined) this.last = message.last;
+    if (message.kind === "snapshot" || !this.filled) {
+      this.from = message.from ?? null;
+      this.to = message.to ?? null;
+    }
+    const keyed = key.map((name) => columns.findIndex((column) => column.name === name));
+    const count = data.length ? data[0].length : 0;
+    for (let r = 0; r < count; r += 1) {
+      const row = data.map((column) => column[r]);
+      // JSON of the parts: no separator can be forged by a text value.
+      const id = keyed.length ? JSON.stringify(keyed.map((c) => (c < 0 ? null : row[c]))) : String(r);
+      this.rows.set(id, row);
+    }
+    this.filled = true;
+    this.ordered = null;
+    this.trim();
+  }
+
+  get isRecords() {
+    return this.key.includes("_payload");
+  }
+
+  /** Drop the rows whose bucket ended before `from` (epoch ms). */
+  slide(from) {
+    const time = timeColumn(this.columns);
+    if (time < 0 || from == null) return;
+    const edge = from - (this.every ?? 0);
+    let dropped = false;
+    for (const [id, row] of this.rows) {
+      if (typeof row[time] === "number" && row[time] <= edge && row[time] < from) {
+        this.rows.delete(id);
+        dropped = true;
+      }
+    }
+    if (dropped) this.ordered = null;
+  }
+
+  trim() {
+    if (!this.isRecords || !this.limit || this.rows.size <= this.limit) return;
+    const kept = this.sorted().slice(0, this.limit);
+    this.rows = new Map(kept);
+    this.ordered = kept;
+  }
+
+  /** Entries in drawing order: buckets oldest first, records newest first, rows without time as they came. */
+  sorted() {
+    if (this.ordered) return this.ordered;
+    const entries = [...this.rows];
+    const time = timeColumn(this.columns);
+    if (time >= 0) {
+      const name = (wanted) => this.columns.findIndex((column) => column.name === wanted);
+      const payload = name("_payload"), index = name("_index");
+      const sign = this.isRecords ? -1 : 1;
+      entries.sort(([, a], [, b]) =>
+        sign * ((a[time] ?? 0) - (b[time] ?? 0)
+          || (payload >= 0 ? compareIds(a[payload], b[payload]) : 0)
+          || (index >= 0 ? a[index] - b[index] : 0)));
+    }
+    this.ordered = entries;
+    return entries;
+  }
+
+  /** @returns {Frame & {ids: string[]}} */
+  frame() {
+    const entries = this.sorted();
+    return {
+      columns: this.columns,
+      data: this.columns.map((_, c) => entries.map(([, row]) => row[c])),
+      ids: entries.map(([id]) => id),
+      from: this.from, to: this.to, every: this.every, key: this.key, at: this.at, last: this.last,
+    };
+  }
+}
+
+/**
+ * Split a frame into dimensions and values: `by` columns (the key without the time; without a key whatever is no number)
+ * and numeric columns.
+ */
+export function roles(frame) {
+  const time = timeColumn(frame.columns);
+  const keyed = new Set(frame.key ?? []);
+  const dimensions = [];
+  const values = [];
+  frame.columns.forEach((column, c) => {
+    if (c === time || column.name === "_payload" || column.name === "_index" || column.name === "_received") return;
+    if (keyed.size ? keyed.has(column.name) : !isNumeric(column)) dimensions.push(c);
+    else if (isNumeric(column)) values.push(c);
+  });
+  return { time, dimensions, values };
+}
+
+/** How a dimension's value reads: text as it is, no value as a dash. */
+export const label = (value) => (value == null ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value));
+
+/**
+ * One series for every value column and combination of dimensions, in order of `order` (names seen before) and then of
+ * appearance, so that a series keeps its colour while data come and go.
+ * @returns {{name: string, unit: string | undefined, points: [number, number | null][]}[]}
+ */
+export function seriesOf(frame, order = []) {
+  const { time, dimensions, values } = roles(frame);
+  if (time < 0) return [];
+  const found = new Map();
+  const times = frame.data[time];
+  for (let r = 0; r < times.length; r += 1) {
+    const named = dimensions.map((c) => label(frame.data[c][r])).join(" · ");
+    for (const c of values) {
+      const column = frame.columns[c];
+      const name = !dimensions.length ? column.name : values.length > 1 ? `${named} · ${column.name}` : named;
+      let series = found.get(name);
+      if (!series) {
+        series = { name, unit: column.unit, points: [] };
+        found.set(name, series);
+      }
+      series.points.push([times[r], frame.data[c][r]]);
+    }
+  }
+  const names = [...order.filter((name) => found.has(name)), ...[...found.keys()].filter((name) => !order.includes(name))];
+  return names.map((name) => found.get(name));
+}
+
+/** Put a null where buckets are missing, so that a line breaks instead of inventing what happened between. */
+export function withGaps(points, every) {
+  if (!every) return points;
+  const out = [];
+  for (let i = 0; i < points.length; i += 1) {
+    if (i && points[i][0] - points[i - 1][0] > 1.5 * every) out.push([points[i - 1][0] + every, null]);
+    out.push(points[i]);
+  }
+  return out;
+}

@@ -1,0 +1,87 @@
+"""Every message that crosses NOTIFY, in one closed union.
+
+A change is a hint that says where to look, never the data itself: a listener that missed some re-reads. Messages are
+JSON objects with the class name under `type`, at most 8,000 bytes (PostgreSQL's limit for a notification).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID
+
+CHANNEL = "dash_changes"
+
+
+@dataclass(frozen=True, slots=True)
+class RowsAdded:
+    """A commit added rows to a pipeline's active version.
+
+    Times are epoch milliseconds of the rows' own `_time`, both ends included; `at` is when the worker committed.
+    """
+
+    pipeline: str
+    version: int
+    rows: int
+    rejects: int
+    time_min: int | None
+    time_max: int | None
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadsAccepted:
+    """Payloads of a pipeline became durable and wait for a worker."""
+
+    pipeline: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineChanged:
+    """A pipeline was made, renamed, paused, resumed, archived, or got another mapping: re-read it and its queries."""
+
+    pipeline: str
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardChanged:
+    """A dashboard's document was saved."""
+
+    dashboard: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessChanged:
+    """A session, token, user or membership was revoked or changed: cached permissions of this user are void."""
+
+    user: str
+
+
+Change = RowsAdded | PayloadsAccepted | PipelineChanged | DashboardChanged | AccessChanged
+
+_TYPES: dict[str, type[Any]] = {
+    kind.__name__: kind for kind in (RowsAdded, PayloadsAccepted, PipelineChanged, DashboardChanged, AccessChanged)
+}
+
+
+def encode(change: Change) -> str:
+    """The change as the text of a notification."""
+    return json.dumps({"type": type(change).__name__} | asdict(change), separators=(",", ":"))
+
+
+def decode(text: str) -> Change | None:
+    """The change in a notification; None for a kind or a shape that this release does not know."""
+    try:
+        document = json.loads(text)
+        made: Change = _TYPES[document.pop("type")](**document)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return made
+
+
+def pipeline_of(change: Change) -> UUID | None:
+    """The pipeline that a change is about, where it is about one."""
+    text = getattr(change, "pipeline", None)
+    return UUID(text) if text else None

@@ -1,0 +1,1 @@
+"""Push: what PostgreSQL announces reaches every viewer, read once and encoded once."""

@@ -1,0 +1,147 @@
+"""The live channel: one WebSocket a tab, carrying every subscription of the page (`docs/live.md`).
+
+A viewer who does not read is cut off before its backlog fills the node's memory: it comes back by itself and gets a
+fresh snapshot, which is smaller than what it has missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+import structlog
+from tornado.httputil import HTTPServerRequest
+from tornado.iostream import StreamClosedError
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from dash_app.domain.access import Principal
+from dash_app.domain.errors import DashError
+from dash_app.live.hub import Hub
+
+log = structlog.get_logger(__name__)
+
+#: Bytes that may wait for a viewer who reads slower than frames come.
+MOST_BACKLOG = 8 << 20
+MOST_SUBSCRIPTIONS = 200
+MOST_MESSAGE = 64 << 10
+
+
+class Authenticator:
+    """Says who a request is from; implemented by the web floor."""
+
+    async def principal(self, request: HTTPServerRequest) -> Principal | None:
+        raise NotImplementedError
+
+
+class LiveChannel(WebSocketHandler):
+    """`/live`. Messages are JSON: subscribe, unsubscribe, ping."""
+
+    principal: Principal
+
+    def initialize(self, hub: Hub, authenticator: Authenticator, origins: frozenset[str]) -> None:
+        self._hub = hub
+        self._authenticator = authenticator
+        self._origins = origins
+        self._connected = False
+        self._backlog = 0
+        self._subscriptions: dict[str, asyncio.Task[None]] = {}
+
+    def check_origin(self, origin: str) -> bool:
+        host = urlsplit(origin).netloc.lower()
+        return host == self.request.host.lower() or host in self._origins
+
+    def get_compression_options(self) -> None:
+        # Frames are shared among viewers; compressing each one's copy would cost more than it saves.
+        return None
+
+    async def prepare(self) -> None:
+        principal = await self._authenticator.principal(self.request)
+        if principal is None:
+            self.set_status(401)
+            await self.finish({"title": "Not authorized", "status": 401, "detail": "log in first"})
+            return
+        self.principal = principal
+
+    def open(self, *_args: str, **_kwargs: str) -> None:
+        self.set_nodelay(True)
+        self._hub.connect(self)
+        self._connected = True
+
+    def on_message(self, message: str | bytes) -> None:
+        try:
+            document = orjson.loads(message) if len(message) <= MOST_MESSAGE else None
+        except orjson.JSONDecodeError:
+            document = None
+        if not isinstance(document, dict):
+            self.close(1003, "messages are JSON objects of at most 64 KiB")
+            return
+        identity = str(document.get("id", ""))[:100]
+        match document.get("op"):
+            case "subscribe":
+                if len(self._subscriptions) >= MOST_SUBSCRIPTIONS:
+                    self._refuse(identity, "Too many", f"a tab may watch {MOST_SUBSCRIPTIONS} things at once")
+                    return
+                self._subscriptions[identity] = asyncio.create_task(self._subscribe(identity, document))
+            case "unsubscribe":
+                task = self._subscriptions.pop(identity, None)
+                if task is not None and not task.done():
+                    task.cancel()
+                self._hub.unsubscribe(self, identity)
+            case "ping":
+                self.deliver(b'{"op":"pong"}')
+            case other:
+                self._refuse(
+                    identity,
+                    "Not understood",
+                    f"there is no operation {str(other)[:40]!r}; subscribe, unsubscribe or ping",
+                )
+
+    async def _subscribe(self, identity: str, request: Mapping[str, Any]) -> None:
+        try:
+            topic = await self._hub.subscribe(self, identity, request)
+        except DashError as error:
+            self._refuse(identity, error.title, error.message)
+        except Exception:
+            log.exception("live.subscribe_failed")
+            self._refuse(identity, "Internal error", "The data could not be read; the server's log says why.")
+        else:
+            self.deliver(orjson.dumps({"op": "subscribed", "id": identity, "topic": topic}))
+            self._hub.begin(self, identity)
+
+    def _refuse(self, identity: str, title: str, detail: str) -> None:
+        self.deliver(orjson.dumps({"op": "error", "id": identity, "title": title, "detail": detail}))
+
+    def deliver(self, frame: bytes) -> None:
+        """Sends a frame; a viewer whose backlog is past the bound is cut off instead."""
+        if self._backlog + len(frame) > MOST_BACKLOG:
+            log.info("live.too_slow", user=self.principal.email, backlog=self._backlog)
+            self.close(1013, "too slow; connect again for a fresh snapshot")
+            return
+        try:
+            sent = self.write_message(frame)
+        except (WebSocketClosedError, StreamClosedError):
+            return
+        if not sent.done():
+            self._backlog += len(frame)
+            sent.add_done_callback(partial(self._sent, size=len(frame)))
+        else:
+            sent.exception()
+
+    def _sent(self, future: asyncio.Future[None], *, size: int) -> None:
+        self._backlog -= size
+        if not future.cancelled():
+            future.exception()
+
+    def revoked(self) -> None:
+        """The user's rights have changed: the browser connects again and is asked again who it is."""
+        self.close(4001, "access changed")
+
+    def on_close(self) -> None:
+        for task in self._subscriptions.values():
+            task.cancel()
+        if self._connected:
+            self._hub.disconnect(self)

@@ -1,0 +1,234 @@
+"""Topics and their subscribers. However many watch a topic, a change costs one read and one encoding.
+
+A topic reads at once when something came, then waits out its pause while more gathers: the first record of a burst
+is on the
+screen in milliseconds, and a flood costs a bounded number of reads. One reader a topic: snapshots and updates are
+told in
+the order of their numbers, so that a viewer who sees a number missing knows that something is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+from uuid import UUID
+
+import structlog
+
+from dash_app.domain.access import Principal
+from dash_app.domain.changes import AccessChanged, Change
+from dash_app.domain.errors import DashError
+from dash_app.live.frames import encode, encode_error
+from dash_app.live.views import Touched, View, open_view
+from dash_app.pipelines.query import Queries
+from dash_app.storage.engine import Database
+
+log = structlog.get_logger(__name__)
+
+
+#: How long a snapshot serves newcomers while nothing comes: the ranges that it was read for move on.
+SHARED_SECONDS = 2.0
+#: After a read that failed the next is tried after so long, even when nothing comes.
+RETRY_SECONDS = 5.0
+
+
+class Subscriber(Protocol):
+    """Who watches: takes encoded frames, and is told when its user's rights have changed."""
+
+    principal: Principal
+
+    def deliver(self, frame: bytes) -> None: ...
+
+    def revoked(self) -> None: ...
+
+
+class Topic:
+    """One view with those who watch it."""
+
+    def __init__(self, name: str, view: View, read: Callable[..., Any]) -> None:
+        self.name = name
+        self.view = view
+        self.key = secrets.token_urlsafe(6)
+        self.seq = 0
+        self.subscribers: set[Subscriber] = set()
+        self._read = read
+        self._new: set[Subscriber] = set()
+        self._touched: Touched | None = None
+        self._wake = asyncio.Event()
+        self._cached: bytes | None = None
+        self._cached_at = 0.0
+        self._failed = False
+        self.task = asyncio.get_running_loop().create_task(self._run())
+
+    def join(self, subscriber: Subscriber) -> None:
+        """A newcomer gets a snapshot before its first update."""
+        self._new.add(subscriber)
+        self._wake.set()
+
+    def leave(self, subscriber: Subscriber) -> None:
+        self.subscribers.discard(subscriber)
+        self._new.discard(subscriber)
+
+    @property
+    def empty(self) -> bool:
+        return not self.subscribers and not self._new
+
+    def touch(self, change: Change | None) -> None:
+        """Something came; None: nobody knows what, read everything."""
+        self._touched = self._touched or Touched()
+        if change is None:
+            self._touched.everything = True
+        else:
+            self._touched.add(change)
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await asyncio.wait_for(self._wake.wait(), RETRY_SECONDS if self._failed else self.view.moves)
+            except TimeoutError:
+                self.touch(None)
+            self._wake.clear()
+            began = time.monotonic()
+            if self._failed and self._touched is not None:
+                # Who was told of a failure has no snapshot that an update could build on.
+                self._touched.everything = True
+            self._failed = await self._told_of_failure()
+            # A topic reads for a fifth of the time at most: a slow view is not asked for again at once.
+            await asyncio.sleep(max(self.view.pause, 4 * (time.monotonic() - began)))
+
+    async def _told_of_failure(self) -> bool:
+        """Reads what is due and tells it; whether that failed, and everybody was told so instead."""
+        try:
+            if self._touched is not None and self.subscribers:
+                touched, self._touched = self._touched, None
+                self._cached = None
+                await self._update(touched)
+            if self._new:
+                await self._greet()
+        except DashError as error:
+            problem = encode_error(self.key, error.title, error.message)
+        except Exception:
+            log.exception("live.read_failed", topic=self.name)
+            problem = encode_error(self.key, "Internal error", "The data could not be read; the server's log says why.")
+        else:
+            return False
+        self.subscribers |= self._new
+        self._new.clear()
+        self._tell(self.subscribers, problem)
+        return True
+
+    async def _update(self, touched: Touched) -> None:
+        table = await self._read(self.view.update, touched)
+        if table is None:
+            table = await self._read(self.view.snapshot)
+            self.seq += 1
+            frame = encode(self.key, self.seq, "snapshot", table, touched.at)
+            self._cached, self._cached_at = frame, time.monotonic()
+        else:
+            self.seq += 1
+            frame = encode(self.key, self.seq, "update", table, touched.at)
+        self._tell(self.subscribers, frame)
+
+    async def _greet(self) -> None:
+        new, self._new = self._new, set()
+        self.subscribers |= new
+        if self._cached is None or self._touched is not None or time.monotonic() - self._cached_at > SHARED_SECONDS:
+            self._touched = None
+            self._cached_at = time.monotonic()
+            self._cached = encode(self.key, self.seq, "snapshot", await self._read(self.view.snapshot))
+            self._tell(self.subscribers, self._cached)
+        else:
+            self._tell(new, self._cached)
+
+    def _tell(self, subscribers: set[Subscriber], frame: bytes) -> None:
+        for subscriber in tuple(subscribers):
+            subscriber.deliver(frame)
+
+
+class Hub:
+    """All topics of a node."""
+
+    def __init__(self, database: Database, queries: Queries, *, readers: int = 4) -> None:
+        self._database = database
+        self._queries = queries
+        self._executor = ThreadPoolExecutor(readers, thread_name_prefix="live-read")
+        self._topics: dict[tuple[UUID, str], Topic] = {}
+        self._watching: dict[Subscriber, dict[str, Topic]] = {}
+
+    async def _read(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+
+    @property
+    def viewers(self) -> int:
+        return len(self._watching)
+
+    @property
+    def topics(self) -> int:
+        return len(self._topics)
+
+    def connect(self, subscriber: Subscriber) -> None:
+        self._watching[subscriber] = {}
+
+    def disconnect(self, subscriber: Subscriber) -> None:
+        for topic in set(self._watching.pop(subscriber, {}).values()):
+            topic.leave(subscriber)
+            self._drop_if_empty(topic)
+
+    async def subscribe(self, subscriber: Subscriber, subscription: str, request: Mapping[str, Any]) -> str:
+        """Has frames delivered under the topic's key, which is answered; DashError where the request is refused."""
+        subscriber.principal.require("query.run")
+        team = subscriber.principal.team
+        name, view = await self._read(open_view, self._database, self._queries, team, request)
+        topic = self._topics.get((team, name))
+        if topic is None:
+            topic = self._topics[team, name] = Topic(name, view, self._read)
+        watching = self._watching.get(subscriber)
+        if watching is None:
+            # Gone while the view was opened.
+            self._drop_if_empty(topic)
+            return topic.key
+        watching[subscription] = topic
+        return topic.key
+
+    def begin(self, subscriber: Subscriber, subscription: str) -> None:
+        """Has the snapshot sent, once the subscriber knows the topic's key."""
+        topic = self._watching.get(subscriber, {}).get(subscription)
+        if topic is not None:
+            topic.join(subscriber)
+
+    def unsubscribe(self, subscriber: Subscriber, subscription: str) -> None:
+        watching = self._watching.get(subscriber, {})
+        topic = watching.pop(subscription, None)
+        if topic is not None and topic not in watching.values():
+            topic.leave(subscriber)
+            self._drop_if_empty(topic)
+
+    def _drop_if_empty(self, topic: Topic) -> None:
+        if topic.empty:
+            self._topics = {key: kept for key, kept in self._topics.items() if kept is not topic}
+            topic.task.cancel()
+
+    def changed(self, change: Change) -> None:
+        """Called for each change that PostgreSQL announces."""
+        if isinstance(change, AccessChanged):
+            for subscriber in [s for s in self._watching if str(s.principal.user) == change.user]:
+                subscriber.revoked()
+            return
+        for topic in self._topics.values():
+            if topic.view.concerns(change):
+                topic.touch(change)
+
+    def returned(self) -> None:
+        """Notifications may have been missed: everything is read anew."""
+        for topic in self._topics.values():
+            topic.touch(None)
+
+    def close(self) -> None:
+        for topic in self._topics.values():
+            topic.task.cancel()
+        self._executor.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,66 @@
+"""All pages put together for whoever starts a server: routes, handlers, log-in, options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bokeh.server.auth_provider import AuthProvider
+from tornado.web import RequestHandler
+
+from dash_app.pages import mapping_editor, new_pipeline
+from dash_app.pages.documents import document
+from dash_app.pages.gate import Gate, House, PageAuth
+from dash_app.pages.home import DashboardHandler, DashboardsHandler, HomeHandler, PipelinesHandler
+from dash_app.pages.pipeline import PipelineActions, PipelineHandler
+from dash_app.pages.plain import AssetHandler, NowhereHandler, slash_redirect
+from dash_app.pages.shell import STATIC
+
+if TYPE_CHECKING:
+    from dash_app.app import App
+    from dash_app.pipelines.query import Queries
+
+
+@dataclass(frozen=True)
+class Pages:
+    """What `panel.io.server.get_server` is given. `handlers` stand behind all others: the last redirects a slash too many."""
+
+    routes: dict[str, Callable[[], Any]]
+    auth_provider: AuthProvider
+    handlers: list[tuple[str, type[RequestHandler], dict[str, Any]]]
+    server_options: dict[str, Any] = field(default_factory=dict)
+
+
+def build(app: App, access: Gate, queries: Queries) -> Pages:
+    """The pages of a node. Panel serves the two on which something is edited, Tornado those that show."""
+    house = House(app, access, queries)
+    documents = {"/pipelines/new": new_pipeline, "/pipelines/{ref}/mapping": mapping_editor}
+    given = {"house": house}
+    return Pages(
+        routes={route: document(module.build) for route, module in documents.items()},
+        auth_provider=PageAuth(house, {route: module.opening for route, module in documents.items()}),
+        handlers=[
+            (r"/", HomeHandler, given),
+            (r"/pipelines", PipelinesHandler, given),
+            (r"/pipelines/(?P<ref>[^/]+)", PipelineHandler, given),
+            (r"/pipelines/(?P<ref>[^/]+)/actions/(?P<action>[a-z]+)", PipelineActions, given),
+            (r"/dashboards", DashboardsHandler, given),
+            (r"/dashboards/(?P<uid>[^/]+)", DashboardHandler, given),
+            (r"/assets/(.*)", AssetHandler, {"path": str(STATIC[0]), "version": house.shell.version}),
+            slash_redirect(),
+        ],
+        server_options={
+            # Taken from the environment when Bokeh is imported, unless they are given: a session's id is signed with our key.
+            "sign_sessions": True,
+            "secret_key": app.vault.derive("bokeh").hex().encode(),
+            # The page's token must carry neither the cookie nor a bearer token.
+            "include_cookies": [],
+            "exclude_headers": ["Cookie", "Authorization"],
+            "use_index": False,
+            "compress_response": True,
+            "ico_path": str(STATIC[0] / "favicon.ico"),
+            "default_handler_class": NowhereHandler,
+            "default_handler_args": given,
+        },
+    )

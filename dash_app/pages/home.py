@@ -1,0 +1,35 @@
+"""The first page: what needs attention, what is moving, and where to begin when there is nothing yet."""
+
+from __future__ import annotations
+
+import asyncio
+
+from dash_app.pages.plain import PageHandler
+from dash_app.pages.shell import Place
+
+
+class HomeHandler(PageHandler):
+    async def show(self, **names: str) -> None:
+        self.page("home.html", Place("home", "Home"), overview=await self.workspace.overview())
+
+
+class PipelinesHandler(PageHandler):
+    """All pipelines of the team; the table comes over the live channel."""
+
+    async def show(self, **names: str) -> None:
+        self.page("pipelines.html", Place("pipelines", "Pipelines"), lines=await self.workspace.pipelines())
+
+
+class DashboardsHandler(PageHandler):
+    async def show(self, **names: str) -> None:
+        found, lines = await asyncio.gather(self.workspace.dashboards(), self.workspace.pipelines())
+        self.page("dashboards.html", Place("dashboards", "Dashboards"), dashboards=found, lines=lines)
+
+
+class DashboardHandler(PageHandler):
+    """One dashboard over its range: tiles, range control, the note that belongs to its data."""
+
+    async def show(self, **names: str) -> None:
+        found = await self.workspace.dashboard(names["uid"])
+        place = Place("dashboards", found.title, ("Dashboards", "/dashboards"))
+        self.page("dashboard.html", place, dashboard=found)

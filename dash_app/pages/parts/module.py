@@ -1,0 +1,35 @@
+"""Components whose browser side is a module of ours under `/assets`, so that it is cached, linted and tested like the rest."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import param
+from panel.custom import JSComponent
+
+_LOAD = """
+export function render({ model, el }) {
+  const box = document.createElement("div");
+  box.style.width = "100%";
+  import(new URL(model.module, document.baseURI).href).then((made) => made.render({ model, box }));
+  return box;
+}
+"""
+
+
+class Module(JSComponent):
+    """Renders with `render({model, box})` of the module at the address `module`; `data` is what it shows."""
+
+    _esm: ClassVar[str] = _LOAD
+
+    module = param.String(default="")
+    data: Any = param.Dict(default={})
+
+
+class Editor(Module):
+    """A text editor with line numbers. `value` follows what is typed within 250 ms; `problems`: [line or 0, message]."""
+
+    value = param.String(default="")
+    problems: Any = param.List(default=[])
+    label = param.String(default="")
+    placeholder = param.String(default="")

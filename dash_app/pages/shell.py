@@ -1,0 +1,100 @@
+"""The frame around every page: rail, title line, theme, user menu. One Jinja template serves plain pages and Panel documents.
+
+What a page shows first is HTML that comes with the first answer: nothing waits for a script. Assets are served below an
+address that holds the digest of all of them, so that a browser keeps them for ever and never mixes two releases.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from dash_app.domain.access import Principal
+from dash_app.pages import words
+from dash_app.pages.boundary import Problem
+
+HERE = Path(__file__).parent
+#: The page's own scripts and rules, and those that every screen shares; the first hides the second.
+STATIC = (HERE / "static", HERE.parent / "assets")
+ECHARTS = "/static/extensions/panel/bundled/echarts/echarts@6.0.0/dist/echarts.min.js"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page stands: the rail's item that is lit, the title, and the way back as (words, address)."""
+
+    section: str
+    title: str
+    back: tuple[str, str] | None = None
+
+
+def in_script(value: Any) -> Markup:
+    """A value as JSON that can stand inside a <script type="application/json"> element."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+class Shell:
+    """Renders pages. Made once; templates are compiled at first use and kept."""
+
+    def __init__(self) -> None:
+        self._environment = Environment(
+            loader=FileSystemLoader(HERE),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters |= {
+            "count": words.count,
+            "plural": words.plural,
+            "size": words.size,
+            "seconds": words.seconds,
+            "every": words.every,
+            "ago": words.ago,
+            "in_script": in_script,
+            "as_json": lambda value: json.dumps(value, default=str, ensure_ascii=False),
+            "cell": words.cell,
+        }
+        self._environment.globals |= {
+            "HEALTH": words.HEALTH,
+            "RUN_BADGES": words.RUN_BADGES,
+            "PAYLOAD_BADGES": words.PAYLOAD_BADGES,
+            "echarts": ECHARTS,
+        }
+
+    @cached_property
+    def version(self) -> str:
+        """Digest of all assets."""
+        found = hashlib.sha256()
+        for folder in STATIC:
+            for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+                found.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
+        return found.hexdigest()[:12]
+
+    @property
+    def assets(self) -> str:
+        return f"/assets/v-{self.version}"
+
+    def template(self, name: str) -> Template:
+        return self._environment.get_template(name)
+
+    def variables(self, place: Place, principal: Principal | None, xsrf: str) -> dict[str, Any]:
+        """What shell.html itself asks for."""
+        return {"place": place, "who": principal, "xsrf": xsrf, "assets": self.assets}
+
+    def render(self, name: str, place: Place, principal: Principal | None, xsrf: str, values: Mapping[str, Any]) -> str:
+        return self.template(name).render(**self.variables(place, principal, xsrf), **values)
+
+    def problem(self, problem: Problem, principal: Principal | None, xsrf: str) -> str:
+        """The page of an error: in the shell for who is known, alone in the middle for who is not."""
+        name = "problem.html" if principal else "problem_alone.html"
+        return self.render(name, Place("", problem.title), principal, xsrf, {"problem": problem})

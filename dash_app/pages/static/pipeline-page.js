@@ -1,0 +1,167 @@
+// A pipeline's page: its state, which is changed at once and can be taken back; its records, live; and the other parts,
+// asked for anew when the counts say that something came.
+
+import { formatNumber } from "./format.js";
+import { healthBadge, mountRecords } from "./live-list.js";
+import { liveClient, showConnection } from "./live.js";
+import { act, complain } from "./page.js";
+import { toast } from "./shell.js";
+import { writeTimes } from "./ago.js";
+
+const REFRESH_EVERY = 2000;
+
+const root = document.querySelector("#pipeline");
+const { address, id, slug, name, tab } = root.dataset;
+const client = liveClient("/live");
+showConnection(client, document.querySelector("[data-connection]"));
+
+// State -----------------------------------------------------------------------------------------------------------
+
+const ICONS = { pause: "M5.5 3.5v9M10.5 3.5v9", play: "M4.5 3l8 5-8 5z" };
+const toggle = document.querySelector("[data-toggle-state]");
+let state = root.dataset.state;
+
+function drawState() {
+  if (!toggle) return;
+  const paused = state === "paused";
+  toggle.hidden = false;
+  toggle.innerHTML = `<svg viewBox="0 0 16 16" fill="none" stroke="currentColor" stroke-width="1.5" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="${paused ? ICONS.play : ICONS.pause}"/></svg>`;
+  toggle.append(paused ? "Resume" : "Pause");
+}
+
+function drawHealth(health) {
+  const badge = document.querySelector("[data-health]");
+  if (!badge || badge.classList.contains(health)) return;
+  const next = healthBadge(health);
+  next.dataset.health = "";
+  badge.replaceWith(next);
+}
+
+async function setState(next, undoable = true) {
+  const before = state;
+  state = next;
+  drawState();
+  drawHealth(next === "paused" ? "paused" : "waiting");
+  try {
+    await act(`${address}/actions/${next === "paused" ? "pause" : "resume"}`);
+    if (undoable) toast(next === "paused" ? `${name} is paused. What is sent to it is held.` : `${name} goes on where it was.`, { undo: () => setState(before, false) });
+    refresh(true);
+  } catch (error) {
+    state = before;
+    drawState();
+    drawHealth(before === "paused" ? "paused" : "ok");
+    complain(error);
+  }
+}
+
+drawState();
+toggle?.addEventListener("click", () => setState(state === "paused" ? "active" : "paused"));
+
+// Actions ---------------------------------------------------------------------------------------------------------
+
+function showSecret(place, { secret, script }) {
+  const box = document.createElement("div");
+  box.className = "secret-once";
+  const head = document.createElement("strong");
+  head.textContent = "The new secret, shown this once. The one before it stays valid too.";
+  box.append(head);
+  for (const [key, text] of [["new-secret", secret], ["new-script", script]]) {
+    const block = document.createElement("div");
+    block.className = "code-block";
+    const pre = document.createElement("pre");
+    pre.id = key;
+    pre.textContent = text;
+    const copy = document.createElement("button");
+    copy.className = "button small copy";
+    copy.type = "button";
+    copy.dataset.copy = `#${key}`;
+    copy.textContent = "Copy";
+    block.append(pre, copy);
+    box.append(block);
+  }
+  place.replaceChildren(box);
+  place.hidden = false;
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target instanceof Element ? event.target.closest("[data-act]") : null;
+  if (!button) return;
+  button.disabled = true;
+  try {
+    const answer = await act(`${address}/actions/${button.dataset.act}`);
+    if (answer.address) location.href = answer.address;
+    if (answer.secret) {
+      holding = true; // a refresh would take away what is shown this once
+      showSecret(document.querySelector("[data-secret]"), answer);
+    }
+  } catch (error) {
+    button.disabled = false;
+    complain(error);
+  }
+});
+
+// What came -------------------------------------------------------------------------------------------------------
+
+const part = root.querySelector("[data-part]");
+let holding = false;
+let counts = "";
+let asked = 0;
+let timer = 0;
+
+/** Ask for this tab's part anew, not oftener than every two seconds and not behind somebody's selection or open menu. */
+function refresh(now = false) {
+  const refreshes = tab === "overview" || part.querySelector("[data-refresh]");
+  if (!refreshes || holding) return;
+  if (timer && !now) return;
+  clearTimeout(timer);
+  timer = setTimeout(load, now ? 0 : Math.max(0, asked + REFRESH_EVERY - Date.now()));
+}
+
+async function load() {
+  timer = 0;
+  asked = Date.now();
+  const selection = getSelection();
+  if (document.hidden || (selection && !selection.isCollapsed && part.contains(selection.anchorNode)) || holding) {
+    timer = setTimeout(load, REFRESH_EVERY);
+    return;
+  }
+  try {
+    const where = new URL(location.href);
+    where.searchParams.set("part", "1");
+    const answer = await fetch(where);
+    if (!answer.ok || answer.redirected || holding) return;
+    const next = document.createElement("div");
+    next.innerHTML = await answer.text();
+    const scroll = part.querySelector(".table-scroll")?.scrollTop ?? 0;
+    const rate = part.querySelector("[data-rate]")?.textContent;
+    part.replaceChildren(...next.childNodes);
+    const box = part.querySelector(".table-scroll");
+    if (box) box.scrollTop = scroll;
+    if (rate && part.querySelector("[data-rate]")) part.querySelector("[data-rate]").textContent = rate;
+    writeTimes(part);
+  } catch {
+    // The connection is away; the live channel says so, and its return brings the next refresh.
+  }
+}
+
+client.subscribe({ kind: "pipelines" }, (message) => {
+  if (message.kind === "error") return;
+  const column = (wanted) => message.data[message.columns.findIndex((each) => each.name === wanted)] ?? [];
+  const at = column("id").indexOf(id);
+  if (at < 0) return;
+  const here = Object.fromEntries(message.columns.map((each, c) => [each.name, message.data[c][at]]));
+  drawHealth(here.health);
+  if (here.state !== state) {
+    state = here.state;
+    drawState();
+  }
+  const rate = document.querySelector("[data-rate]");
+  if (rate) rate.textContent = here.rate === null ? "–" : formatNumber(here.rate, { figures: 3 });
+  const seen = JSON.stringify([here.records, here.rejects, here.pending, here.last_received, here.state, here.name]);
+  if (counts && seen !== counts) refresh();
+  counts = seen;
+});
+if (tab === "runs") setInterval(() => refresh(), 5000);
+
+const records = root.querySelector("[data-records]");
+if (records) mountRecords(records, { liveUrl: "/live", pipeline: slug });

@@ -1,0 +1,312 @@
+"""A compiled mapping at work: payloads in, records and rejects out.
+
+A plan takes payloads and gives typed records, refused records with the reason, and a count of what `where` left out.
+Every record is judged by itself: what comes of it depends on its payload and on the mapping, never on what else was in
+the batch.
+
+Each record has at most one reject, for the first thing that is wrong, in this order: it cannot be read; a value is of
+the wrong type (time, key, then the fields in their order); a time cannot be read, or a computed field fails; `where`
+fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from dash_app.domain.events import Payload, Reject
+from dash_app.domain.specs import MappingSpec
+from dash_app.pipelines import times
+from dash_app.pipelines.decode import (
+    JSON_BLANKS,
+    MAX_RECORDS,
+    Decoder,
+    Loose,
+    body_kind,
+    excerpt_of,
+    lines_of,
+    value_at,
+    without_mark,
+)
+from dash_app.pipelines.expression_plan import DTYPES
+from dash_app.pipelines.loose import WANTS, Leaf, column_of, columns_of
+from dash_app.pipelines.shape import Shape
+from dash_app.pipelines.strict import Strict, StrictRoad
+
+#: Bytes that go down the strict road at once. Larger batches are read in pieces, which changes nothing but memory.
+STRICT_BYTES = 16 * 1024 * 1024
+#: A payload with fewer lines than this is not worth a parse of its own.
+STRICT_LINES = 200
+
+_PLACES = {"_pos": pl.Int32, "_index": pl.Int32, "_row": pl.Int32}
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """What became of some payloads.
+
+    `frame`: one row a record, by (_payload, _index); columns `_time` and `_received` (microseconds UTC), `_payload`
+    (Int64), `_index` (Int32), the fields under their names (number Float64, integer Int64, boolean, text String,
+    timestamp as `_time`, json String with canonical JSON), and `_key` (String) where the mapping has a key.
+    `filtered`: how many `where` left out.
+    """
+
+    frame: pl.DataFrame
+    rejects: list[Reject]
+    filtered: int
+
+
+class Plan:
+    """A compiled mapping. It holds no state between runs and may be used by several threads."""
+
+    def __init__(self, spec: MappingSpec, *, version: int = 0, strict: bool = True) -> None:
+        self.spec = spec
+        self.version = version
+        self._shape = shape = Shape.of(spec)
+        self._leaves = [leaf for leaf in shape.leaves if leaf.origin == "record"]
+        self._outer = [leaf for leaf in shape.leaves if leaf.origin != "record"]
+        plain = strict and spec.records is None and all(leaf.origin != "payload" for leaf in self._outer)
+        self._strict = StrictRoad.of(self._leaves) if plain else None
+        self._columns = {
+            "_time": times.MOMENT,
+            "_received": times.MOMENT,
+            "_payload": pl.Int64(),
+            "_index": pl.Int32(),
+            **{field.name: DTYPES[field.type] for field in spec.fields},
+            **({"_key": pl.String()} if spec.key else {}),
+        }
+
+    def schema(self) -> list[dict[str, str]]:
+        """The fields: name, type, unit and role of each."""
+        return [
+            {"name": field.name, "type": field.type, "unit": field.unit, "role": field.role}
+            for field in self.spec.fields
+        ]
+
+    def run(self, payloads: Sequence[Payload]) -> Mapped:
+        """Map payloads (no two with one id). The order of the result is theirs by id, whatever order they come in."""
+        return _Run(self, sorted(payloads, key=lambda payload: payload.id)).mapped()
+
+
+class _Run:
+    """One batch on its way. `position` is a payload's place in it."""
+
+    def __init__(self, plan: Plan, payloads: Sequence[Payload]) -> None:
+        self.plan = plan
+        self.payloads = payloads
+        self.decoder = Decoder(plan.spec.records, plan._shape.scalars)
+        #: Leaves of records by the road that they came; `_row` says where a record is kept for showing it.
+        self.strict: list[pl.DataFrame] = []
+        self.frames: list[pl.DataFrame] = []
+        self._lines: dict[int, list[bytes]] = {}
+
+    def mapped(self) -> Mapped:
+        self._decode()
+        self._type(self.decoder.typed, textual=False)
+        self._type(self.decoder.texts, textual=True)
+        return self._finish(self._with_outer(self._merged()))
+
+    def _merged(self) -> pl.DataFrame:
+        """All records in order. What came down the strict road is in order already, and mostly nearly all of them."""
+        empty = pl.DataFrame(schema=_PLACES | {leaf.column: WANTS[leaf.want] for leaf in self.plan._leaves})
+        place = pl.col("_pos").cast(pl.Int64) * 2**31 + pl.col("_index")
+        strict = pl.concat([empty, *self.strict])
+        if not self.frames:
+            return strict
+        loose = pl.concat(self.frames).with_columns(_place=place).sort("_place")
+        if not self.strict:
+            return loose.drop("_place")
+        return strict.with_columns(_place=place).merge_sorted(loose, "_place").drop("_place")
+
+    # -- from bodies to leaves
+
+    def _decode(self) -> None:
+        group: list[tuple[int, bytes]] = []
+        size = 0
+        for position, payload in enumerate(self.payloads):
+            body = without_mark(payload.body)
+            line = self._strict_body(body, body_kind(payload.content_type))
+            if line is None:
+                self.decoder.payload(position, payload, body)
+                continue
+            group.append((position, line))
+            size += len(line)
+            if size > STRICT_BYTES:
+                self._read(group)
+                group, size = [], 0
+        self._read(group)
+
+    def _strict_body(self, body: bytes, kind: str) -> bytes | None:
+        """The body for the strict road: lines, or a JSON object on one line; None where it cannot go there."""
+        if self.plan._strict is None or not self.plan._strict.takes(body):
+            return None
+        if kind == "lines":
+            return body if body and body.count(b"\n") < MAX_RECORDS else None
+        if kind != "json":
+            return None
+        body = body.strip(JSON_BLANKS)
+        return body if body.startswith(b"{") and b"\n" not in body else None
+
+    def _read(self, group: Sequence[tuple[int, bytes]]) -> None:
+        if not group or self.plan._strict is None:
+            return
+        strict = self.plan._strict.read([body for _, body in group])
+        if strict is not None:
+            self._take(strict, [position for position, _ in group])
+            return
+        for position, body in group:
+            # The parser does not say which line it stumbled on, so the payloads are tried one by one where that pays.
+            if len(group) > 1 and body.count(b"\n") >= STRICT_LINES:
+                self._read([(position, body)])
+            else:
+                self._loosely(position)
+
+    def _loosely(self, position: int) -> None:
+        payload = self.payloads[position]
+        self.decoder.payload(position, payload, without_mark(payload.body))
+
+    def _take(self, strict: Strict, positions: Sequence[int]) -> None:
+        loose = [(number, strict.line(number)) for number in np.flatnonzero(strict.loose).tolist()]
+        for number, raw in loose:
+            strict.blank[number] |= not raw
+        place = np.array(positions, np.int32)[strict.body]
+        written = ~strict.blank
+        count = np.cumsum(written)
+        first = np.searchsorted(strict.body, np.arange(len(positions)))
+        index = (count - 1 - (count[first] - written[first])[strict.body]).astype(np.int32)
+        rows = np.flatnonzero(written & ~strict.loose)
+        self.strict.append(
+            strict.frame.select(
+                pl.Series("_pos", place[rows]), pl.Series("_index", index[rows]), pl.lit(-1, pl.Int32).alias("_row"),
+                pl.all(),
+            )
+        )  # fmt: skip
+        for number, raw in loose:
+            if not raw:
+                continue
+            position = positions[int(strict.body[number])]
+            if body_kind(self.payloads[position].content_type) == "lines":
+                self.decoder.line(position, int(index[number]), raw)
+            else:
+                self._loosely(position)
+        for number in np.flatnonzero(np.bincount(strict.body[written], minlength=len(positions)) == 0).tolist():
+            self._loosely(positions[number])
+
+    def _type(self, loose: Loose, *, textual: bool) -> None:
+        if not loose.records:
+            return
+        frame, failing = columns_of(loose.records, self.plan._leaves, textual=textual)
+        # Rows of texts are counted on from the typed ones, so that one number tells where a record is kept.
+        offset = len(self.decoder.typed.records) if textual else 0
+        rows = np.arange(len(loose.records), dtype=np.int32)
+        places = pl.DataFrame(
+            {"_pos": pl.Series(loose.positions, dtype=pl.Int32), "_index": pl.Series(loose.indexes, dtype=pl.Int32)}
+        ).with_columns(pl.Series("_row", rows + offset))
+        frame = places.hstack(frame)
+        for row, (leaf, reason) in failing.items():
+            self._refuse(loose.positions[row], loose.indexes[row], leaf.label, reason, loose.excerpt(row))
+        if failing:
+            kept = np.ones(len(rows), np.bool_)
+            kept[list(failing)] = False
+            frame = frame.filter(pl.Series(kept))
+        self.frames.append(frame)
+
+    # -- from leaves to records
+
+    def _with_outer(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The frame with the leaves that are the payload's or its headers'; records where those do not fit are
+        refused."""
+        bad: dict[int, tuple[Leaf, str]] = {}
+        for leaf in self.plan._outer:
+            values, reasons = self._outer(leaf)
+            frame = frame.with_columns(values.gather(frame["_pos"]).alias(leaf.column))
+            if leaf.rejects:
+                for position, reason in reasons.items():
+                    bad.setdefault(position, (leaf, reason))
+        if not bad:
+            return frame
+        wrong = frame["_pos"].is_in(list(bad))
+        for row in frame.filter(wrong).select(_PLACES).iter_rows():
+            leaf, reason = bad[row[0]]
+            self._refuse(row[0], row[1], leaf.label, reason, self._excerpt(*row))
+        return frame.filter(~wrong)
+
+    def _outer(self, leaf: Leaf) -> tuple[pl.Series, dict[int, str]]:
+        if leaf.origin == "headers":
+            name = str(leaf.path[0])
+            return column_of([payload.headers.get(name) for payload in self.payloads], leaf.want, textual=True)
+        values = [value_at(self.decoder.whole.get(place), leaf.path) for place in range(len(self.payloads))]
+        forms = [body_kind(payload.content_type) == "form" for payload in self.payloads]
+        typed, reasons = column_of(
+            [None if form else value for form, value in zip(forms, values, strict=True)], leaf.want, textual=False
+        )
+        if not any(forms):
+            return typed, reasons
+        texts, more = column_of(
+            [value if form else None for form, value in zip(forms, values, strict=True)], leaf.want, textual=True
+        )
+        return texts.zip_with(pl.Series(forms, dtype=pl.Boolean), typed), reasons | more
+
+    def _finish(self, frame: pl.DataFrame) -> Mapped:
+        shape = self.plan._shape
+        received = pl.Series([payload.received_at for payload in self.payloads], dtype=times.MOMENT)
+        ids = pl.Series([payload.id for payload in self.payloads], dtype=pl.Int64)
+        frame = frame.with_columns(
+            ids.gather(frame["_pos"]).alias("_payload"), received.gather(frame["_pos"]).alias("_received")
+        )
+        if self.plan.spec.time is None:
+            frame = frame.with_columns(_time=pl.col("_received"))
+        frame = self._refuse_flagged(shape.apply(frame))
+        filtered = 0
+        if shape.where is not None:
+            kept = frame.filter(pl.col(shape.where))
+            filtered = frame.height - kept.height
+            self._refuse_emptied(frame, kept)
+            frame = kept
+        frame = frame.select(pl.col(name).cast(dtype) for name, dtype in self.plan._columns.items())
+        return Mapped(frame, self._rejects(), filtered)
+
+    def _refuse_flagged(self, frame: pl.DataFrame) -> pl.DataFrame:
+        checks = [check for check in self.plan._shape.checks if check.rejects]
+        if not checks:
+            return frame
+        flagged = frame.select(pl.any_horizontal(check.flag for check in checks)).to_series()
+        if not flagged.any():
+            return frame
+        needed = {*_PLACES, *(check.flag for check in checks), *(check.source for check in checks if check.source)}
+        for row in frame.filter(flagged).select(sorted(needed)).iter_rows(named=True):
+            check = next(check for check in checks if row[check.flag])
+            excerpt = self._excerpt(row["_pos"], row["_index"], row["_row"])
+            self._refuse(row["_pos"], row["_index"], check.label, check.reason(row), excerpt)
+        return frame.filter(~flagged)
+
+    def _refuse_emptied(self, frame: pl.DataFrame, kept: pl.DataFrame) -> None:
+        """A payload of which nothing is left, not even a reject, is told about: none goes without a trace."""
+        known = {refusal.position for refusal in self.decoder.refusals}
+        left = set(kept["_pos"].unique().to_list())
+        for position, count in sorted(frame["_pos"].value_counts().iter_rows()):
+            if position not in left and position not in known:
+                every = "its record was" if count == 1 else f"all its {count:,} records were"
+                self._refuse(position, -1, "where", f"{every} left out by where", "")
+
+    def _refuse(self, position: int, index: int, name: str, reason: str, excerpt: str) -> None:
+        self.decoder.refuse(position, index, name, reason, excerpt.encode())
+
+    def _rejects(self) -> list[Reject]:
+        refusals = sorted(self.decoder.refusals, key=lambda one: (one.position, one.index))
+        return [
+            Reject(self.payloads[one.position].id, one.index, one.field, one.reason, one.excerpt, self.plan.version)
+            for one in refusals
+        ]
+
+    def _excerpt(self, position: int, index: int, row: int) -> str:
+        """The text of a record: `row` tells where it is kept; −1 is a line of its payload (or its only one)."""
+        typed, texts = self.decoder.typed, self.decoder.texts
+        if row >= 0:
+            return typed.excerpt(row) if row < len(typed.records) else texts.excerpt(row - len(typed.records))
+        if position not in self._lines:
+            self._lines[position] = list(lines_of(without_mark(self.payloads[position].body)))
+        return excerpt_of(self._lines[position][index])

@@ -1,0 +1,73 @@
+"""The clock: once a second, in one process of the whole installation, what is due is put on the queues.
+
+It finds what the doorbell lost, polls whose time has come, payloads that wait for the archive, and once a minute
+the maintenance. Whoever holds the clock's lock ticks; when that process dies another one finds the lock free.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import structlog
+
+from dash_app.domain.errors import DashError
+from dash_app.pipelines.resources import Resources
+from dash_app.pipelines.tasks import IO, name_of
+from dash_app.storage import bronze, ledger
+from dash_app.storage.unit import Unit
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 1.0
+MAINTENANCE_SECONDS = 60.0
+ARCHIVE_SECONDS = 2.0
+
+
+class Clock:
+    """Ticks while it holds the lock; `tick` is called about once a second and never raises what another try may
+    mend."""
+
+    def __init__(self, app: Resources) -> None:
+        self._app = app
+        self._ours = False
+        self._next: dict[str, float] = {"maintain": 0.0, "archive": 0.0}
+
+    def tick(self, unit: Unit) -> None:
+        """One tick on the connection whose life is the lock's."""
+        if not self._ours:
+            self._ours = ledger.become_clock(unit)
+            unit.commit()
+            if not self._ours:
+                return
+            log.info("clock.ours")
+        lost = ledger.sweep(unit)
+        if lost:
+            log.info("clock.rang_again", pipelines=len(lost))
+        for pipeline in ledger.take_due_polls(unit):
+            ledger.enqueue(unit, IO, name_of("poll"), str(pipeline))
+        if self._due("archive", ARCHIVE_SECONDS):
+            for pipeline in bronze.due(unit):
+                ledger.enqueue(unit, IO, name_of("archive"), str(pipeline), priority=-1)
+        if self._due("maintain", MAINTENANCE_SECONDS):
+            ledger.enqueue(unit, IO, name_of("maintain"), "", priority=1)
+        unit.commit()
+
+    def _due(self, what: str, every: float) -> bool:
+        now = time.monotonic()
+        if now < self._next[what]:
+            return False
+        self._next[what] = now + every
+        return True
+
+    def run(self, stop: threading.Event) -> None:
+        """Ticks until told to stop; a lost connection loses the lock, and the next one asks for it anew."""
+        while not stop.is_set():
+            self._ours = False
+            try:
+                with self._app.database.own("ingest") as unit:
+                    while not stop.wait(TICK_SECONDS):
+                        self.tick(unit)
+            except DashError as error:
+                log.warning("clock.lost", error=error.message)
+                stop.wait(TICK_SECONDS)

@@ -1,0 +1,132 @@
+"""The queues: the only file that knows Huey.
+
+A task is a hint to look, and every one of them can be lost or come twice. Names of queued tasks are `module.function`
+and live in stored rows and in the database's trigger: they never change. Messages are JSON: `[id, name, eta, retries,
+retry_delay, priority, args]`, the beginning of Huey's own message tuple.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from huey import Huey
+from huey.consumer import Consumer
+from huey.registry import Message
+from huey.serializer import Serializer
+from huey.storage import PostgresStorage
+
+from dash_app.domain.ids import payload_id_floor
+from dash_app.pipelines.ingest import Ingest
+from dash_app.pipelines.poll import poll as run_poll
+from dash_app.pipelines.resources import Resources
+from dash_app.pipelines.sources.guard import guarded_client
+from dash_app.storage import bronze, ledger, payloads, silver
+
+log = structlog.get_logger(__name__)
+
+#: Maps payloads; one process of one thread each.
+INGEST = "ingest"
+#: Waits for others: polls, uploads to the object store, maintenance; one process of several threads.
+IO = "io"
+
+
+class JsonSerializer(Serializer):
+    """Messages as JSON, so that the database can write them and nothing read from a queue is ever executed."""
+
+    def _serialize(self, data: Any) -> bytes:
+        return json.dumps(data, separators=(",", ":")).encode()
+
+    def _deserialize(self, data: bytes) -> Any:
+        values = json.loads(data)
+        if isinstance(values, list) and len(values) >= 7:
+            message = Message(*values)
+            return message._replace(args=tuple(message.args or ()), kwargs=message.kwargs or {})
+        return values
+
+
+def _queue(app: Resources, name: str) -> Huey:
+    return Huey(
+        name,
+        results=False,
+        serializer=JsonSerializer(),
+        storage_class=PostgresStorage,
+        connection=lambda: app.database.connect("ingest"),
+        create_tables=False,
+        read_timeout=1,
+    )
+
+
+class _Consumer(Consumer):
+    """Ends on SIGTERM alone: a Ctrl-C on the terminal reaches every process, and the parent decides what to make
+    of it."""
+
+    def _set_signal_handlers(self) -> None:
+        signal.signal(signal.SIGTERM, self._handle_signal)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class Queues:
+    """Both queues with their tasks, bound to one application."""
+
+    def __init__(self, app: Resources) -> None:
+        self.app = app
+        self._ingest = Ingest(app)
+        self._client = guarded_client(app.allowed_networks, allow=app.allowed_addresses, own_ports=app.own_ports)
+        self._queues = {INGEST: _queue(app, INGEST), IO: _queue(app, IO)}
+        self._register(INGEST, self._tasks_ingest)
+        for task in (self._task_poll, self._task_archive, self._task_maintain):
+            self._register(IO, task)
+
+    def _register(self, queue: str, method: Callable[[str], None]) -> None:
+        name = method.__name__.removeprefix("_task_").removeprefix("_tasks_")
+
+        def task(argument: str) -> None:
+            with structlog.contextvars.bound_contextvars(task=name, argument=argument):
+                method(argument)
+
+        task.__module__ = __name__
+        self._queues[queue].task(name=name)(task)
+
+    def _tasks_ingest(self, argument: str) -> None:
+        self._ingest.run(UUID(argument))
+
+    def _task_poll(self, argument: str) -> None:
+        run_poll(self.app, UUID(argument), self._client)
+
+    def _task_archive(self, argument: str) -> None:
+        bronze.archive(self.app.database, self.app.objects, UUID(argument))
+
+    def _task_maintain(self, argument: str) -> None:
+        """Keeps what grows by itself bounded: partitions, deliveries seen, old runs."""
+        bronze.release(self.app.database)
+        with self.app.database.ingest() as unit:
+            silver.repair_views(unit)
+            unit.commit()
+            payloads.prune_deliveries(unit, payload_id_floor(datetime.now(UTC) - payloads.DELIVERY_WINDOW))
+            ledger.prune_runs(unit)
+            unit.commit()
+
+    def consumer(self, queue: str, threads: int) -> Consumer:
+        """A consumer of one queue; its `run` blocks until SIGTERM, and finishes what is in hand."""
+        return _Consumer(
+            self._queues[queue],
+            workers=threads,
+            periodic=False,
+            scheduler_interval=60,
+            graceful_signal="TERM",
+            shutdown_timeout=8,
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def name_of(task: str) -> str:
+    """A task's name as it stands in the queue."""
+    return f"{__name__}.{task}"

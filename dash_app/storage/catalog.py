@@ -1,0 +1,374 @@
+"""What a team has set up: pipelines with their mappings' versions, and dashboards. Changes carry an optimistic lock.
+
+Every function takes a unit of work and leaves the commit to its owner. Under a team's unit row security shows that
+team's rows alone, so that what another team has is not found, exactly like what does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from dash_app.domain import ids
+from dash_app.domain.changes import DashboardChanged, PipelineChanged
+from dash_app.domain.errors import Conflict, Invalid, NotFound, PreconditionFailed
+from dash_app.domain.mapping import parse_mapping
+from dash_app.domain.specs import Dashboard, MappingVersion, Pipeline, PipelineStats, SilverVersion
+from dash_app.storage.tables import DashboardRow, MappingRow, PipelineRow, SilverVersionRow, Team
+from dash_app.storage.unit import Unit
+
+
+def _pipeline(row: PipelineRow) -> Pipeline:
+    return Pipeline(
+        id=row.id,
+        team=row.team_id,
+        slug=row.slug,
+        name=row.name,
+        state=row.state,
+        source_kind=row.source_kind,
+        source_options=row.source_options,
+        mapping_version=row.mapping_version,
+        retention=row.retention,
+        created_at=row.created_at,
+        revision=row.revision,
+        note=row.note,
+    )
+
+
+def _find_pipeline(unit: Unit, ref: str | UUID, *, archived: bool = False) -> PipelineRow:
+    wanted = ref if isinstance(ref, UUID) else ids.as_uuid(ref)
+    where = PipelineRow.id == wanted if wanted else PipelineRow.slug == str(ref)
+    statement = sa.select(PipelineRow).where(where)
+    if not archived:
+        statement = statement.where(PipelineRow.state != "archived")
+    row = unit.session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
+    if row is None:
+        raise NotFound(f"no pipeline '{str(ref)[:80]}'")
+    return row
+
+
+# Teams ---------------------------------------------------------------------------------------------------------------
+
+
+def team_slug(unit: Unit, team: UUID) -> str:
+    slug = unit.session.scalar(sa.select(Team.slug).where(Team.id == team))
+    if slug is None:
+        raise NotFound("no such team")
+    return slug
+
+
+# Pipelines -----------------------------------------------------------------------------------------------------------
+
+
+def create_pipeline(
+    unit: Unit,
+    team: UUID,
+    *,
+    slug: str,
+    name: str,
+    source_kind: str,
+    source_options: Mapping[str, Any],
+    retention: Mapping[str, Any] | None = None,
+    author: str = "",
+    note: str = "",
+) -> Pipeline:
+    """A new active pipeline without a mapping; Conflict where the slug is taken."""
+    ids.check_slug(slug)
+    if not name.strip() or len(name) > 200:
+        raise Invalid(problems=[("name", "a name has 1 to 200 characters")])
+    taken = unit.session.scalar(
+        sa.select(PipelineRow.id).where(
+            PipelineRow.slug == slug, PipelineRow.team_id == team, PipelineRow.state != "archived"
+        )
+    )
+    if taken:
+        raise Conflict(f"there is a pipeline '{slug}' already; choose another slug")
+    row = PipelineRow(
+        id=ids.new_id(),
+        team_id=team,
+        slug=slug,
+        name=name.strip(),
+        state="active",
+        source_kind=source_kind,
+        source_options=dict(source_options),
+        mapping_version=None,
+        retention=dict(retention or {}),
+        note=note,
+        created_by=author,
+    )
+    unit.session.add(row)
+    try:
+        unit.session.flush()
+    except sa.exc.IntegrityError as error:
+        raise Conflict(f"there is a pipeline '{slug}' already; choose another slug") from error
+    unit.session.refresh(row)
+    unit.notify(PipelineChanged(str(row.id)))
+    return _pipeline(row)
+
+
+def pipeline(unit: Unit, ref: str | UUID, *, archived: bool = False) -> Pipeline:
+    """The pipeline with this id or slug; NotFound otherwise."""
+    return _pipeline(_find_pipeline(unit, ref, archived=archived))
+
+
+def pipelines(unit: Unit, *, limit: int = 1000, after: UUID | None = None) -> list[Pipeline]:
+    """Pipelines that are not archived, oldest first, beginning after an id."""
+    statement = sa.select(PipelineRow).where(PipelineRow.state != "archived").order_by(PipelineRow.id).limit(limit)
+    if after is not None:
+        statement = statement.where(PipelineRow.id > after)
+    return [_pipeline(row) for row in unit.session.scalars(statement)]
+
+
+def update_pipeline(
+    unit: Unit, ref: str | UUID, changes: Mapping[str, Any], *, expected_revision: int | None = None
+) -> Pipeline:
+    """Sets any of name, slug, state, source_options, retention, note; PreconditionFailed where another revision is
+    stored."""
+    row = _find_pipeline(unit, ref)
+    if expected_revision is not None and row.revision != expected_revision:
+        raise PreconditionFailed(f"the pipeline is at revision {row.revision}, not {expected_revision}; read it again")
+    if "slug" in changes:
+        ids.check_slug(changes["slug"])
+    for name, value in changes.items():
+        setattr(row, name, dict(value) if isinstance(value, Mapping) else value)
+    row.revision += 1
+    try:
+        unit.session.flush()
+    except sa.exc.IntegrityError as error:
+        raise Conflict(f"there is a pipeline '{changes.get('slug')}' already; choose another slug") from error
+    unit.notify(PipelineChanged(str(row.id)))
+    return _pipeline(row)
+
+
+# Mappings and their tables -------------------------------------------------------------------------------------------
+
+
+def save_mapping(
+    unit: Unit,
+    ref: str | UUID,
+    document: Mapping[str, Any],
+    *,
+    note: str = "",
+    author: str = "",
+    activate: bool = True,
+    pipeline_note: str | None = None,
+) -> MappingVersion:
+    """The next version of a pipeline's mapping. `activate`: it is what new payloads are mapped with from this
+    commit on,
+    and what the version before has written stays readable beside it."""
+    parse_mapping(document)
+    row = unit.session.scalars(
+        sa.select(PipelineRow).where(PipelineRow.id == _find_pipeline(unit, ref).id).with_for_update()
+    ).one()
+    last = unit.session.scalar(sa.select(sa.func.max(MappingRow.version)).where(MappingRow.pipeline_id == row.id)) or 0
+    made = MappingRow(
+        team_id=row.team_id, pipeline_id=row.id, version=last + 1, document=dict(document), note=note, author=author
+    )
+    unit.session.add(made)
+    unit.session.flush()
+    unit.session.refresh(made)
+    unit.session.add(
+        SilverVersionRow(
+            team_id=row.team_id,
+            pipeline_id=row.id,
+            version=made.version,
+            state="history",
+            schema_name=f"team_{team_slug(unit, row.team_id)}_data",
+            table_name=f"p_{row.id.hex}_v{made.version}",
+            dims=[],
+            created=False,
+        )
+    )
+    unit.session.flush()
+    if activate:
+        _activate(unit, row, made.version)
+        if pipeline_note is not None:
+            row.note = pipeline_note
+    unit.session.flush()
+    unit.notify(PipelineChanged(str(row.id)))
+    return _mapping(made)
+
+
+def _activate(unit: Unit, row: PipelineRow, version: int) -> None:
+    versions = unit.session.scalars(sa.select(SilverVersionRow).where(SilverVersionRow.pipeline_id == row.id))
+    for one in versions:
+        if one.version == version:
+            one.state = "active"
+        elif one.state == "active":
+            one.state = "history"
+    row.mapping_version = version
+    row.revision += 1
+
+
+def _mapping(row: MappingRow) -> MappingVersion:
+    return MappingVersion(
+        pipeline=row.pipeline_id,
+        version=row.version,
+        document=row.document,
+        note=row.note,
+        author=row.author,
+        created_at=row.created_at,
+    )
+
+
+def mapping(unit: Unit, pipeline_id: UUID, version: int) -> MappingVersion:
+    row = unit.session.get(MappingRow, (pipeline_id, version))
+    if row is None:
+        raise NotFound(f"no version {version} of this mapping")
+    return _mapping(row)
+
+
+def mappings(unit: Unit, pipeline_id: UUID) -> list[MappingVersion]:
+    """Every version of a pipeline's mapping, newest first."""
+    statement = sa.select(MappingRow).where(MappingRow.pipeline_id == pipeline_id).order_by(MappingRow.version.desc())
+    return [_mapping(row) for row in unit.session.scalars(statement)]
+
+
+def versions(unit: Unit, pipeline_id: UUID) -> list[SilverVersion]:
+    """The versions whose rows are read, the active one first, then newest first."""
+    statement = (
+        sa.select(SilverVersionRow, MappingRow.document)
+        .join(
+            MappingRow,
+            sa.and_(
+                MappingRow.pipeline_id == SilverVersionRow.pipeline_id, MappingRow.version == SilverVersionRow.version
+            ),
+        )
+        .where(SilverVersionRow.pipeline_id == pipeline_id, SilverVersionRow.state.in_(["active", "history"]))
+        .order_by((SilverVersionRow.state == "active").desc(), SilverVersionRow.version.desc())
+    )
+    return [
+        SilverVersion(
+            pipeline=row.pipeline_id,
+            version=row.version,
+            schema=row.schema_name,
+            table=row.table_name,
+            state=row.state,
+            columns=parse_mapping(document).fields,
+            dims=tuple(row.dims),
+            created=row.created,
+        )
+        for row, document in unit.session.execute(statement.execution_options(populate_existing=True))
+    ]
+
+
+# Counts --------------------------------------------------------------------------------------------------------------
+
+_STATS = """
+SELECT p.id, coalesce(c.payloads, 0), coalesce(c.records, 0), coalesce(c.rejects, 0), coalesce(w.waiting, 0),
+       extract(epoch FROM now() - w.oldest)::float8, greatest(c.last_received, w.newest), coalesce(b.files, 0),
+       coalesce(b.bytes, 0)
+FROM pipelines p
+LEFT JOIN pipeline_counts c ON c.pipeline_id = p.id
+LEFT JOIN LATERAL (SELECT sum(cardinality(payload_ids))::bigint AS waiting, min(created_at) AS oldest,
+max(created_at) AS newest
+                   FROM batches WHERE pipeline_id = p.id) w ON true
+LEFT JOIN LATERAL (SELECT count(*) AS files, sum(bytes)::bigint AS bytes FROM bronze_files WHERE pipeline_id =
+p.id) b ON true
+WHERE p.id = ANY(%s)
+"""
+
+
+def stats(unit: Unit, pipeline_ids: Sequence[UUID]) -> dict[UUID, PipelineStats]:
+    """Counts by pipeline. `lag_seconds` is the age of the oldest payload that waits; 0 when none does."""
+    return {
+        row[0]: PipelineStats(
+            payloads=row[1] + row[4],
+            records=row[2],
+            rejects=row[3],
+            pending=row[4],
+            lag_seconds=max(0.0, row[5]) if row[5] is not None else 0.0,
+            last_received=row[6],
+            bronze_files=row[7],
+            bronze_bytes=row[8],
+        )
+        for row in unit.rows(_STATS, (list(pipeline_ids),))
+    }
+
+
+# Dashboards ----------------------------------------------------------------------------------------------------------
+
+
+def _dashboard(row: DashboardRow) -> Dashboard:
+    return Dashboard(
+        id=row.id,
+        team=row.team_id,
+        uid=row.uid,
+        title=row.title,
+        document=row.document,
+        revision=row.revision,
+        updated_at=row.updated_at,
+        updated_by=row.updated_by,
+    )
+
+
+def _find_dashboard(unit: Unit, uid: str) -> DashboardRow:
+    row = unit.session.scalars(
+        sa.select(DashboardRow).where(DashboardRow.uid == uid).execution_options(populate_existing=True)
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"no dashboard '{uid[:80]}'")
+    return row
+
+
+def create_dashboard(unit: Unit, team: UUID, document: Mapping[str, Any], *, author: str = "") -> Dashboard:
+    """A new dashboard from its document; Conflict where the uid is taken."""
+    uid = ids.check_slug(str(document.get("uid", "")))
+    row = DashboardRow(
+        id=ids.new_id(),
+        team_id=team,
+        uid=uid,
+        title=str(document.get("title") or uid),
+        document=dict(document),
+        updated_by=author,
+    )
+    unit.session.add(row)
+    try:
+        unit.session.flush()
+    except sa.exc.IntegrityError as error:
+        raise Conflict(f"there is a dashboard '{uid}' already") from error
+    unit.session.refresh(row)
+    unit.notify(DashboardChanged(str(row.id)))
+    return _dashboard(row)
+
+
+def dashboard(unit: Unit, uid: str) -> Dashboard:
+    return _dashboard(_find_dashboard(unit, uid))
+
+
+def dashboards(unit: Unit) -> list[Dashboard]:
+    """The team's dashboards by title."""
+    return [_dashboard(row) for row in unit.session.scalars(sa.select(DashboardRow).order_by(DashboardRow.title))]
+
+
+def update_dashboard(
+    unit: Unit,
+    uid: str,
+    document: Mapping[str, Any],
+    now: datetime,
+    *,
+    author: str = "",
+    expected_revision: int | None = None,
+) -> Dashboard:
+    row = _find_dashboard(unit, uid)
+    if expected_revision is not None and row.revision != expected_revision:
+        raise PreconditionFailed(f"the dashboard is at revision {row.revision}, not {expected_revision}; read it again")
+    row.document = dict(document) | {"uid": row.uid}
+    row.title = str(document.get("title") or row.uid)
+    row.revision += 1
+    row.updated_at = now
+    row.updated_by = author
+    unit.session.flush()
+    unit.notify(DashboardChanged(str(row.id)))
+    return _dashboard(row)
+
+
+def delete_dashboard(unit: Unit, uid: str) -> None:
+    row = _find_dashboard(unit, uid)
+    unit.session.delete(row)
+    unit.session.flush()
+    unit.notify(DashboardChanged(str(row.id)))

@@ -1,0 +1,1 @@
+"""The database's history: numbered Alembic revisions, each plain SQL."""

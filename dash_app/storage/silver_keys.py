@@ -1,0 +1,125 @@
+"""Who wins a key: the ledger of keys, asked before rows are written.
+
+The ledger has a row for each key, with the record that holds it. `ignore`: the first record by (received, payload,
+index) wins; `replace`: the last by (payload, index). A record that comes with a key nobody holds takes it. One that
+finds a holder loses, or, where it beats the holder, takes its place: the holder's row is deleted and the rollups of its
+minute are computed anew. That is the rule for `replace`, and for `ignore` it happens where records arrive out of order,
+so that a replay and the live stream agree in the end, whichever of them was there first.
+
+A key is kept as BLAKE2b of 128 bits: with 10 billion keys in a ledger the odds that any two share one are 2e-19.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC
+from hashlib import blake2b
+from typing import Final
+
+import polars as pl
+
+from dash_app.domain.specs import SilverVersion
+from dash_app.storage.silver_rollups import Array, execute, recompute_rollups
+from dash_app.storage.silver_tables import qualified
+from dash_app.storage.unit import Unit
+
+_RANK: Final = {"ignore": ["_received", "_payload", "_index"], "replace": ["_payload", "_index"]}
+
+
+def claim_keys(unit: Unit, version: SilverVersion, frame: pl.DataFrame, on_duplicate: str = "ignore") -> pl.DataFrame:
+    """The records of `frame` that win their key (`_key`, String or Binary), in their order and without `_key`.
+
+    Records whose key is null are kept: they have no identity. Holders that lose their key to one of these records are
+    deleted here, and their rollups computed anew; the records answered are for the caller to roll up and write.
+    """
+    rank, last = _RANK[on_duplicate], on_duplicate == "replace"
+    rows = frame.select(
+        "_received",
+        "_payload",
+        "_index",
+        _key=pl.col("_key").cast(pl.Binary),
+        _row=pl.int_range(pl.len(), dtype=pl.Int32),
+    )
+    nameless = rows.filter(pl.col("_key").is_null()).get_column("_row")
+    keyed = (
+        rows.drop_nulls("_key")
+        .sort(rank, descending=last, maintain_order=True)
+        .unique("_key", keep="first", maintain_order=True)
+    )
+    # Sorted, so that two writers of one ledger take keys in the same order and never wait for each other in a circle.
+    hashed = keyed.with_columns(
+        _key=pl.Series([blake2b(key, digest_size=16).digest() for key in keyed["_key"]], dtype=pl.Binary)
+    ).sort("_key")
+    won = _claim(unit, version, hashed, on_duplicate) if hashed.height else []
+    if len(won) + len(nameless) == frame.height:
+        return frame.drop("_key")
+    kept = pl.concat([pl.Series("_row", won, pl.Int32), nameless]).sort()
+    return frame.drop("_key")[kept]
+
+
+def prune_keys(unit: Unit, version: SilverVersion, before: int) -> int:
+    """Forgets keys whose holder's payload id is below `before` (see `ids.payload_id_floor`); answers how many."""
+    return unit.execute(f"DELETE FROM {qualified(version, version.keys)} WHERE payload < %s", (before,)).rowcount
+
+
+def _claim(unit: Unit, version: SilverVersion, rows: pl.DataFrame, on_duplicate: str) -> list[int]:
+    """Numbers (`_row`) of the rows that hold their key now."""
+    keys = qualified(version, version.keys)
+    parameters = [
+        Array(rows.get_column(name), kind)
+        for name, kind in (("_key", "uuid"), ("_payload", "int8"), ("_index", "int4"), ("_received", "timestamptz"))
+    ]
+    source = "unnest(%b::uuid[], %b::int8[], %b::int4[], %b::timestamptz[])"
+    taken = execute(
+        unit,
+        f"WITH taken AS (INSERT INTO {keys} (key, payload, index, received) SELECT * FROM {source} "
+        "ON CONFLICT DO NOTHING RETURNING payload, index) "
+        "SELECT array_agg(payload), array_agg(index) FROM taken",
+        parameters,
+    ).fetchone()
+    payloads, indexes = taken or (None, None)
+    if payloads is not None and len(payloads) == rows.height:
+        return rows.get_column("_row").to_list()
+    won = _places(rows, payloads or [], indexes or [])
+    # A later statement, so that it sees what another transaction committed while the first one waited for it. Holders
+    # that win are not touched; the others are locked and, where somebody changed them meanwhile, compared again. One
+    # look-up a key, written so that no plan can read a ledger of millions for it.
+    better = "(n.received, n.payload, n.index) < (k.received, k.payload, k.index)"
+    if on_duplicate == "replace":
+        better = "(n.payload, n.index) > (k.payload, k.index)"
+    beaten = execute(
+        unit,
+        "SELECT n.key, n.payload, n.index, n.received, o.payload, o.index "
+        f"FROM {source} AS n(key, payload, index, received) "
+        f"CROSS JOIN LATERAL (SELECT k.payload, k.index FROM {keys} k WHERE k.key = n.key AND {better} FOR UPDATE) o",
+        parameters,
+    ).fetchall()
+    if beaten:
+        key, payload, index, received, old_payload, old_index = map(list, zip(*beaten, strict=True))
+        unit.execute(
+            f"INSERT INTO {keys} (key, payload, index, received) "
+            "SELECT * FROM unnest(%s::uuid[], %s::int8[], %s::int4[], %s::timestamptz[]) ON CONFLICT (key) "
+            "DO UPDATE SET payload = excluded.payload, index = excluded.index, received = excluded.received",
+            (key, payload, index, received),
+        )
+        won += _places(rows, payload, index)
+        _delete(unit, version, old_payload, old_index)
+    return won
+
+
+def _places(rows: pl.DataFrame, payloads: list[int], indexes: list[int]) -> list[int]:
+    winners = pl.DataFrame({"_payload": payloads, "_index": indexes}, schema={"_payload": pl.Int64, "_index": pl.Int32})
+    found = rows.join(winners, on=["_payload", "_index"], how="semi")
+    return found.get_column("_row").to_list()
+
+
+def _delete(unit: Unit, version: SilverVersion, payloads: list[int], indexes: list[int]) -> None:
+    """Takes rows out of silver and out of its rollups."""
+    table = qualified(version, version.table)
+    gone = unit.rows(
+        # The bounds let the block-range index leave out most of the table where there is no index of payloads.
+        f"DELETE FROM {table} t USING unnest(%s::int8[], %s::int4[]) AS g(payload, index) "
+        "WHERE t._payload = g.payload AND t._index = g.index "
+        "AND t._payload BETWEEN %s AND %s RETURNING date_trunc('minute', t._time, 'UTC')",
+        (payloads, indexes, min(payloads), max(payloads)),
+    )
+    recompute_rollups(unit, version, sorted({minute.astimezone(UTC) for (minute,) in gone}))

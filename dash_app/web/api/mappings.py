@@ -1,0 +1,238 @@
+"""Versions of a pipeline's mapping, and trying one out before it is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from dash_app.domain.errors import Invalid, NotFound
+from dash_app.domain.events import Payload
+from dash_app.domain.ids import PAYLOAD_SEQUENCE_BITS
+from dash_app.domain.mapping import load_mapping_text, parse_mapping
+from dash_app.domain.specs import Pipeline
+from dash_app.pipelines import setup
+from dash_app.pipelines.mapping import compile_mapping
+from dash_app.pipelines.query import frame_items, record_columns
+from dash_app.storage import catalog, payloads
+from dash_app.storage.silver_columns import SYSTEM
+from dash_app.web.api import shapes
+from dash_app.web.api.operation import PAGED, Call, Operation
+from dash_app.web.api.schema import array_of, object_of, page_of
+
+PREVIEW_PAYLOADS = 100
+PREVIEW_BYTES = 8 << 20
+PREVIEW_RECORDS = 1000
+
+
+def list_mappings(call: Call) -> Any:
+    found = call.pipeline()
+    return call.page_of_all(
+        catalog.mappings(call.unit, found.id),
+        lambda one: shapes.mapping(one, found.mapping_version),
+        lambda one: one.version,
+    )
+
+
+def get_mapping(call: Call) -> Any:
+    found = call.pipeline()
+    version = call.number("version")
+    if not 1 <= version < 1 << 31:
+        raise NotFound
+    return shapes.mapping(catalog.mapping(call.unit, found.id, version), found.mapping_version)
+
+
+def create_mapping(call: Call) -> Any:
+    found = call.pipeline()
+    activate = call.body.get("activate", "now")
+    if activate not in ("now", "no"):
+        raise Invalid(
+            problems=[
+                (
+                    "activate",
+                    f"'{activate}' needs a replay, which comes with a later release; 'now' keeps what there is "
+                    "readable beside the new rows",
+                )
+            ]
+        )
+    document = _document(call.body["mapping"])
+    made = setup.save_mapping(
+        call.unit, found.id, document, call.principal, note=call.body.get("note", ""), activate=activate == "now"
+    )
+    return {"version": made.version, "replay": None}
+
+
+def preview(call: Call) -> Any:
+    found = call.pipeline()
+    given = call.body.get("mapping")
+    if given is None and found.mapping_version is None:
+        raise Invalid(problems=[("mapping", "this pipeline has no mapping yet; hand one in")])
+    if given is not None:
+        document: Mapping[str, Any] = _document(given)
+    else:
+        document = catalog.mapping(call.unit, found.id, found.mapping_version or 0).document
+    try:
+        spec = parse_mapping(document)
+        plan = compile_mapping(spec)
+    except Invalid as error:
+        raise Invalid(
+            problems=[(_below(place), what) for place, what in error.problems or (("", error.message),)]
+        ) from None
+    limit = call.body.get("limit") or 10
+    texts = call.body.get("payloads")
+    tried = (
+        _stored(call, found, limit)
+        if texts is None
+        else _handed_in(found, texts, call.body.get("content_type") or "application/json")
+    )
+    mapped = plan.run(tried)
+    fields = {field.name: field for field in spec.fields}
+    shown = mapped.frame.head(PREVIEW_RECORDS)
+    return {
+        "records": frame_items(shown.select([*SYSTEM, *fields]), record_columns({**SYSTEM, **fields})),
+        "rejects": [shapes.reject(one) for one in mapped.rejects[:PREVIEW_RECORDS]],
+        "schema": [{"name": f.name, "type": f.type, "unit": f.unit, "role": f.role} for f in spec.fields],
+        "payloads": len(tried),
+        "truncated": len(mapped.frame) > len(shown) or len(mapped.rejects) > PREVIEW_RECORDS,
+    }
+
+
+def _handed_in(pipeline: Pipeline, texts: list[str], content_type: str) -> list[Payload]:
+    now = datetime.now(UTC)
+    # Ids as payloads of this moment would have them, so that what depends on ids does here what it does live.
+    first = int(now.timestamp() * 1000) << PAYLOAD_SEQUENCE_BITS
+    return [
+        Payload(first + number, pipeline.id, now, content_type, {}, text.encode("utf-8"), "preview")
+        for number, text in enumerate(texts)
+    ]
+
+
+def _stored(call: Call, pipeline: Pipeline, limit: int) -> list[Payload]:
+    """The newest payloads that the inbox still holds, up to a bound of bytes, at least one."""
+    wanted: list[int] = []
+    size = 0
+    for info in payloads.recent(call.unit, pipeline.id, limit=limit):
+        size += info.size
+        if wanted and size > PREVIEW_BYTES:
+            break
+        wanted.append(info.id)
+    return payloads.load(call.unit, wanted)
+
+
+def _document(given: Any) -> Mapping[str, Any]:
+    """A mapping from an object, or from text in YAML or JSON."""
+    if isinstance(given, str):
+        try:
+            return load_mapping_text(given)
+        except Invalid as error:
+            raise Invalid(problems=[("mapping", error.message)]) from None
+    return dict(given)
+
+
+def _below(place: str) -> str:
+    return f"mapping.{place}" if place else "mapping"
+
+
+_TAG = "Mappings"
+_PATH = "/pipelines/{pipeline}/mappings"
+_MAPPING = {"type": ["object", "string"], "description": "A mapping document, or the same as text in YAML."}
+_FIELD = object_of({"name": shapes.TEXT, "type": shapes.TEXT, "unit": shapes.TEXT, "role": shapes.TEXT})
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        _PATH,
+        "list_mappings",
+        _TAG,
+        "Versions of a mapping, newest first",
+        "pipelines.read",
+        list_mappings,
+        page_of(shapes.MAPPING),
+        query=PAGED,
+    ),
+    Operation(
+        "GET",
+        _PATH + "/{version}",
+        "get_mapping",
+        _TAG,
+        "One version of a mapping",
+        "pipelines.read",
+        get_mapping,
+        shapes.MAPPING,
+    ),
+    Operation(
+        "POST",
+        _PATH,
+        "create_mapping",
+        _TAG,
+        "Save a new version of a mapping",
+        "pipelines.write",
+        create_mapping,
+        object_of({"version": {"type": "integer"}, "replay": {"type": ["string", "null"]}}),
+        status=201,
+        keyed=True,
+        body=object_of(
+            {
+                "mapping": _MAPPING,
+                "note": {"type": "string", "maxLength": 1000},
+                "activate": {
+                    "type": "string",
+                    "enum": ["now", "no", "now_and_replay", "after_replay"],
+                    "default": "now",
+                    "description": "now: new payloads are mapped with it, and what there is stays readable beside "
+                    "them. The two with a replay come with a later release and answer 422.",
+                },
+            },
+            required=("mapping",),
+            closed=True,
+        ),
+    ),
+    Operation(
+        "POST",
+        "/pipelines/{pipeline}/preview",
+        "preview_mapping",
+        _TAG,
+        "Try a mapping out, saving nothing",
+        "pipelines.read",
+        preview,
+        object_of(
+            {
+                "records": array_of(shapes.RECORD),
+                "rejects": array_of(shapes.REJECT),
+                "schema": array_of(_FIELD),
+                "payloads": shapes.COUNT,
+                "truncated": {"type": "boolean"},
+            }
+        ),
+        raw_text=True,
+        body=object_of(
+            {
+                "mapping": {
+                    **_MAPPING,
+                    "type": ["object", "string", "null"],
+                    "description": "Left out: the active one.",
+                },
+                "payloads": {
+                    "type": ["array", "null"],
+                    "items": shapes.TEXT,
+                    "maxItems": 1000,
+                    "description": "Bodies to try it on; left out: the newest ones of this pipeline.",
+                },
+                "content_type": {
+                    "type": "string",
+                    "maxLength": 200,
+                    "default": "application/json",
+                    "description": "Of the bodies that are handed in.",
+                },
+                "limit": {
+                    "type": ["integer", "null"],
+                    "minimum": 1,
+                    "maximum": PREVIEW_PAYLOADS,
+                    "description": "How many stored payloads, 10 unless said.",
+                },
+            },
+            required=(),
+            closed=True,
+        ),
+    ),
+)

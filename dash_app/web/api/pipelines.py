@@ -1,0 +1,312 @@
+"""Pipelines: made, changed, paused, resumed, archived; their signing secrets; the kinds of source there are."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from dash_app.domain.specs import Pipeline, PipelineStats
+from dash_app.pipelines import setup
+from dash_app.pipelines.sources.webhook import Webhook
+from dash_app.storage import catalog
+from dash_app.web.api import shapes
+from dash_app.web.api.operation import PAGED, Answer, Call, Operation, uuid_of
+from dash_app.web.api.schema import array_of, nullable, object_of, page_of
+
+
+def _shown(call: Call, one: Pipeline, stats: PipelineStats | None = None) -> dict[str, Any]:
+    return shapes.pipeline(one, call.app, call.base_url, stats)
+
+
+def _with_stats(call: Call, one: Pipeline) -> dict[str, Any]:
+    return _shown(call, one, catalog.stats(call.unit, [one.id])[one.id])
+
+
+def list_pipelines(call: Call) -> Any:
+    after = call.after_text()
+    found = catalog.pipelines(call.unit, limit=call.query["limit"] + 1, after=uuid_of(after) if after else None)
+    stats = catalog.stats(call.unit, [one.id for one in found]) if call.query["stats"] else {}
+    return call.page(found, lambda one: _shown(call, one, stats.get(one.id)), lambda one: one.id)
+
+
+def create_pipeline(call: Call) -> Any:
+    made, secret = setup.create_pipeline(call.unit, call.app, call.principal.team, call.body, call.principal)
+    return {**_shown(call, made), "secret": secret}
+
+
+def get_pipeline(call: Call) -> Any:
+    return _with_stats(call, call.pipeline())
+
+
+def update_pipeline(call: Call) -> Any:
+    found = call.pipeline()
+    made = setup.update_pipeline(
+        call.unit, call.app, found.id, call.body, call.principal, expected_revision=call.expected_revision()
+    )
+    return _with_stats(call, made)
+
+
+def pause_pipeline(call: Call) -> Any:
+    return _with_stats(call, setup.pause(call.unit, call.pipeline().id, call.principal))
+
+
+def resume_pipeline(call: Call) -> Any:
+    made = setup.resume(call.unit, call.pipeline().id, call.principal)
+    call.then(partial(setup.ring, call.app, made.id))
+    return _with_stats(call, made)
+
+
+def archive_pipeline(call: Call) -> Any:
+    found = call.pipeline()
+    setup.archive(call.unit, found.id, call.principal, expected_revision=call.expected_revision())
+    call.then(partial(setup.close_view, call.app, found.id))
+    return Answer()
+
+
+def rotate_secret(call: Call) -> Any:
+    secret = setup.rotate_secret(
+        call.unit,
+        call.app,
+        call.pipeline().id,
+        call.principal,
+        secret=call.body.get("secret"),
+        keep_old=call.body.get("keep_old", True),
+    )
+    return {"secret": secret}
+
+
+def retire_secret(call: Call) -> Any:
+    setup.retire_secret(call.unit, call.app, call.pipeline().id, call.principal)
+    return Answer()
+
+
+def list_source_kinds(call: Call) -> Any:
+    sources = [
+        {
+            "kind": kind.kind,
+            "summary": kind.summary,
+            "pushed": kind.pushed,
+            "options": kind.json_schema(),
+            "example": dict(kind.example),
+        }
+        for kind in call.app.sources
+    ]
+    schemes = [
+        {
+            "scheme": scheme.kind,
+            "summary": scheme.summary,
+            "signed": scheme.signed,
+            "default": scheme.kind == Webhook.param.scheme.default,
+            "options": scheme.json_schema(),
+        }
+        for scheme in call.app.schemes
+    ]
+    return {"sources": sources, "schemes": schemes}
+
+
+_NAME = {"type": "string", "minLength": 1, "maxLength": 200}
+_SECRET = {
+    "type": "string",
+    "minLength": 8,
+    "maxLength": 500,
+    "writeOnly": True,
+    "description": "A sender's own signing secret; left out: one is made.",
+}
+_RETENTION = {
+    "type": "object",
+    "properties": {
+        name: {"type": ["integer", "null"], "minimum": 1, "maximum": setup.MAX_DAYS} for name in setup.RETENTION
+    },
+    "additionalProperties": False,
+    "description": "How many days payloads and records are to be kept; null: for ever.",
+}
+_CREATE = object_of(
+    {
+        "name": _NAME,
+        "slug": {
+            **nullable(shapes.SLUG),
+            "description": "2 to 41 of a-z, 0-9 and _, beginning with a letter; left out: made from the name",
+        },
+        "source": object_of(
+            {
+                "kind": {"type": "string", "description": "One of GET /source-kinds."},
+                "options": {"type": "object", "description": "As the kind's own schema says."},
+                "secret": nullable(_SECRET),
+            },
+            required=("kind",),
+            closed=True,
+        ),
+        "mapping": {
+            "type": ["object", "null"],
+            "description": "A mapping document; null: inferred from the first payloads.",
+        },
+        "retention": nullable(_RETENTION),
+    },
+    required=("name", "source"),
+    closed=True,
+)
+_UPDATE = object_of(
+    {
+        "name": _NAME,
+        "source": object_of({"kind": shapes.TEXT, "options": {"type": "object"}}, required=("options",), closed=True),
+        "retention": nullable(_RETENTION),
+    },
+    required=(),
+    closed=True,
+)
+_KIND = object_of(
+    {
+        "kind": shapes.TEXT,
+        "summary": shapes.TEXT,
+        "pushed": {"type": "boolean"},
+        "options": shapes.OBJECT,
+        "example": shapes.OBJECT,
+    }
+)
+_SCHEME = object_of(
+    {
+        "scheme": shapes.TEXT,
+        "summary": shapes.TEXT,
+        "signed": {"type": "boolean"},
+        "default": {"type": "boolean"},
+        "options": shapes.OBJECT,
+    }
+)
+_TAG = "Pipelines"
+_READ, _WRITE = "pipelines.read", "pipelines.write"
+_STATS = {"stats": {"type": "boolean", "default": False, "description": "With the counts of each."}}
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/pipelines",
+        "list_pipelines",
+        _TAG,
+        "The team's pipelines, oldest first",
+        _READ,
+        list_pipelines,
+        page_of(shapes.PIPELINE),
+        query={**PAGED, **_STATS},
+    ),
+    Operation(
+        "POST",
+        "/pipelines",
+        "create_pipeline",
+        _TAG,
+        "Make a pipeline",
+        _WRITE,
+        create_pipeline,
+        shapes.NEW_PIPELINE,
+        status=201,
+        body=_CREATE,
+        keyed=True,
+        tagged=True,
+        detail="The answer holds the signing secret this once.",
+    ),
+    Operation(
+        "GET",
+        "/pipelines/{pipeline}",
+        "get_pipeline",
+        _TAG,
+        "A pipeline with its counts",
+        _READ,
+        get_pipeline,
+        shapes.PIPELINE,
+        tagged=True,
+    ),
+    Operation(
+        "PATCH",
+        "/pipelines/{pipeline}",
+        "update_pipeline",
+        _TAG,
+        "Change name, source options or retention",
+        _WRITE,
+        update_pipeline,
+        shapes.PIPELINE,
+        body=_UPDATE,
+        tagged=True,
+        matched=True,
+        detail="`source.options` replaces all options; write-only ones that are left out stay as they are.",
+    ),
+    Operation(
+        "DELETE",
+        "/pipelines/{pipeline}",
+        "archive_pipeline",
+        _TAG,
+        "Archive a pipeline",
+        _WRITE,
+        archive_pipeline,
+        status=204,
+        matched=True,
+        detail="Its address answers 404 from then on, its slug is free, and what it gathered is kept.",
+    ),
+    Operation(
+        "POST",
+        "/pipelines/{pipeline}/pause",
+        "pause_pipeline",
+        _TAG,
+        "Pause a pipeline",
+        _WRITE,
+        pause_pipeline,
+        shapes.PIPELINE,
+        keyed=True,
+        tagged=True,
+        detail="Polling and mapping stop; a webhook goes on accepting, and what comes is held.",
+    ),
+    Operation(
+        "POST",
+        "/pipelines/{pipeline}/resume",
+        "resume_pipeline",
+        _TAG,
+        "Go on where it was paused",
+        _WRITE,
+        resume_pipeline,
+        shapes.PIPELINE,
+        keyed=True,
+        tagged=True,
+    ),
+    Operation(
+        "POST",
+        "/pipelines/{pipeline}/secret",
+        "rotate_secret",
+        _TAG,
+        "Make a new signing secret",
+        _WRITE,
+        rotate_secret,
+        object_of({"secret": {"type": "string", "description": "Shown this once."}}),
+        status=201,
+        keyed=True,
+        body=object_of(
+            {
+                "secret": _SECRET,
+                "keep_old": {
+                    "type": "boolean",
+                    "default": True,
+                    "description": "Whether the one before stays valid too, until it is retired.",
+                },
+            },
+            required=(),
+            closed=True,
+        ),
+    ),
+    Operation(
+        "DELETE",
+        "/pipelines/{pipeline}/secret/previous",
+        "retire_secret",
+        _TAG,
+        "End the signing secret before the newest",
+        _WRITE,
+        retire_secret,
+        status=204,
+    ),
+    Operation(
+        "GET",
+        "/source-kinds",
+        "list_source_kinds",
+        _TAG,
+        "Kinds of source and signature schemes, with their options",
+        _READ,
+        list_source_kinds,
+        object_of({"sources": array_of(_KIND), "schemes": array_of(_SCHEME)}),
+    ),
+)

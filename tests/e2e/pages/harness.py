@@ -1,0 +1,47 @@
+"""A web node for the browser tests of the pages, in a process of its own: `python -m tests.e2e.pages.harness URL PORT`.
+
+The node migrates the database itself. What the tests send is mapped by the tests themselves, so that no worker runs beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from contextlib import AsyncExitStack
+
+SECRET = "k3v9Qz8mWp2LxR7tYn4BsD6fGh1JcVa5eUi0oTq"
+EMAIL = "kari@example.org"
+PASSWORD = "correct horse battery"
+
+
+def environment(url: str, port: int, folder: str) -> dict[str, str]:
+    """What the node is told."""
+    return {
+        "APP_ROLE": "web",
+        "DASH_DATABASE_URL": url,
+        "DASH_PORT": str(port),
+        "DASH_SECRET_KEY": SECRET,
+        "DASH_ADMIN_EMAIL": EMAIL,
+        "DASH_ADMIN_PASSWORD": PASSWORD,
+        "DASH_DATA_DIR": folder,
+    }
+
+
+async def run(url: str, port: int, folder: str) -> None:
+    from dash_app.node import Node
+    from dash_app.settings import Settings
+    from dash_app.storage.engine import Database
+
+    # The tests' PostgreSQL gives up durability for speed, which a node refuses.
+    Database.check_durable = lambda self: None  # type: ignore[method-assign]
+    settings = Settings.load([], environment(url, port, folder), program="serve")
+    async with AsyncExitStack() as stack:
+        await Node.start(settings, url, stack)
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("BOKEH_RESOURCES", "server")
+    asyncio.run(run(sys.argv[1], int(sys.argv[2]), sys.argv[3]))

@@ -1,0 +1,247 @@
+"""From the inbox to silver: one claim, one transaction, each payload once."""
+
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import psycopg
+import pytest
+
+from dash_app.domain.changes import RowsAdded, decode
+from dash_app.domain.errors import Permanent
+from dash_app.pipelines import ingest as ingest_module
+from dash_app.pipelines.ingest import Ingest
+from dash_app.storage import bronze, catalog, ledger, payloads
+from tests.integration.conftest import House
+
+
+def body(n: Any, site: str = "a") -> bytes:
+    return json.dumps({"n": n, "site": site}).encode()
+
+
+def test_a_payload_becomes_typed_rows_and_rollups(house: House) -> None:
+    pipeline = house.pipeline()
+    house.put(pipeline, body(1), b'[{"n": 2, "site": "b"}, {"n": 3, "site": "b"}]')
+    assert Ingest(house.app).run(pipeline) == 1
+    assert house.silver("orders", "n, site, twice, _index") == [
+        (1.0, "a", 2.0, 0),
+        (2.0, "b", 4.0, 0),
+        (3.0, "b", 6.0, 1),
+    ]
+    table = f"team_acme_data.p_{pipeline.hex}_v1_rollup"
+    day = house.rows(f"SELECT site, _n, m0_sum, m0_min, m0_max FROM {table} WHERE grain = 3 ORDER BY site")
+    assert day == [("a", 1, 1.0, 1.0, 1.0), ("b", 2, 5.0, 2.0, 3.0)]
+    assert house.rows("SELECT count(*) FROM dash.batches") == [(0,)]
+
+
+def test_counts_and_rejects_add_up(house: House) -> None:
+    pipeline = house.pipeline()
+    house.put(pipeline, body(1), body("many"), b"{nope", b"[]", b'{"n": NaN}')
+    Ingest(house.app).run(pipeline)
+    with house.app.database.team(house.team) as unit:
+        stats = catalog.stats(unit, [pipeline])[pipeline]
+        rejects = [r for _, r in ledger.rejects(unit, pipeline, limit=10)]
+    assert (stats.payloads, stats.records, stats.rejects, stats.pending) == (5, 1, 4, 0)
+    assert {r.field for r in rejects} >= {"n", "records"}
+    assert all(r.reason and r.mapping_version == 1 for r in rejects)
+
+
+def test_a_commit_is_announced_with_the_times_it_touched(house: House) -> None:
+    mapping = {"time": {"path": "$.t"}, "fields": [{"name": "n", "path": "$.n", "type": "number"}]}
+    pipeline = house.pipeline(mapping=mapping)
+    house.put(pipeline, b'{"t": "2026-01-02T03:04:05Z", "n": 1}', b'{"t": "2026-01-01T00:00:00Z", "n": 2}')
+    with house.app.database.connect("app") as connection:
+        connection.execute("LISTEN dash_changes")
+        Ingest(house.app).run(pipeline)
+        heard = [decode(n.payload) for n in connection.notifies(timeout=5, stop_after=1)]
+    (change,) = [c for c in heard if isinstance(c, RowsAdded)]
+    assert (change.pipeline, change.version, change.rows) == (str(pipeline), 1, 2)
+    assert change.time_min == int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1000)
+    assert change.time_max == int(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp() * 1000)
+
+
+def test_a_paused_pipeline_holds_and_goes_on_where_it_was(house: House) -> None:
+    pipeline = house.pipeline()
+    with house.app.database.team(house.team) as unit:
+        catalog.update_pipeline(unit, pipeline, {"state": "paused"})
+        unit.commit()
+    house.put(pipeline, body(1))
+    assert Ingest(house.app).run(pipeline) == 0
+    with house.app.database.team(house.team) as unit:
+        assert catalog.stats(unit, [pipeline])[pipeline].pending == 1
+        assert [p.state for p in payloads.recent(unit, pipeline, limit=5)] == ["held"]
+        catalog.update_pipeline(unit, pipeline, {"state": "active"})
+        unit.commit()
+    house.put(pipeline, body(2))
+    Ingest(house.app).run(pipeline)
+    assert house.silver("orders", "n") == [(1.0,), (2.0,)]
+
+
+def test_what_was_held_until_its_body_was_archived_comes_from_bronze(house: House) -> None:
+    pipeline = house.pipeline()
+    house.put(pipeline, body(1), body(2))
+    assert bronze.archive(house.app.database, house.app.objects, pipeline).rows == 2
+    with house.app.database.ingest() as unit:
+        unit.execute("DELETE FROM payloads")
+        unit.commit()
+    Ingest(house.app).run(pipeline)
+    assert house.silver("orders", "n") == [(1.0,), (2.0,)]
+
+
+def test_a_mapping_is_inferred_from_what_comes_first(house: House) -> None:
+    pipeline = house.pipeline(mapping=None)
+    now = datetime.now(UTC).replace(microsecond=0)
+    lines = [
+        json.dumps({"at": (now + timedelta(seconds=n)).isoformat(), "celsius": 20.5 + n, "room": "ab"[n % 2]})
+        for n in range(20)
+    ]
+    house.put(pipeline, *[line.encode() for line in lines])
+    Ingest(house.app).run(pipeline)
+    with house.app.database.team(house.team) as unit:
+        found = catalog.pipeline(unit, pipeline)
+    assert found.mapping_version == 1
+    assert "inferred" in found.note.lower()
+    rows = house.silver("orders", "_time, celsius, room")
+    assert rows[0] == (now, 20.5, "a")
+    assert len(rows) == 20
+
+
+def test_what_cannot_be_read_without_a_mapping_is_rejected_and_kept(house: House) -> None:
+    pipeline = house.pipeline(mapping=None)
+    (payload,) = house.put(pipeline, b"\xff\xfe not json")
+    Ingest(house.app).run(pipeline)
+    with house.app.database.team(house.team) as unit:
+        ((_, reject),) = ledger.rejects(unit, pipeline, limit=10)
+        assert reject.payload == payload
+    assert house.rows("SELECT count(*) FROM dash.batches") == [(0,)]
+
+
+def test_a_new_mapping_counts_from_its_commit_on_and_history_stays(house: House) -> None:
+    pipeline = house.pipeline()
+    house.put(pipeline, body(1))
+    worker = Ingest(house.app)
+    worker.run(pipeline)
+    with house.app.database.team(house.team) as unit:
+        catalog.save_mapping(unit, pipeline, {"fields": [{"name": "m", "path": "$.n", "type": "number"}]})
+        unit.commit()
+    house.put(pipeline, body(7))
+    worker.run(pipeline)
+    assert house.silver("orders", "m") == [(None,), (7.0,)]
+
+
+def test_many_workers_map_each_payload_once(house: House) -> None:
+    pipeline = house.pipeline()
+    for n in range(40):
+        house.put(pipeline, *[body(n * 10 + k) for k in range(10)])
+    with ThreadPoolExecutor(4) as pool:
+        workers = [Ingest(house.app) for _ in range(4)]
+        list(pool.map(lambda worker: worker.run(pipeline), workers))
+    Ingest(house.app).run(pipeline)
+    assert sorted(n for (n,) in house.silver("orders", "n")) == [float(n) for n in range(400)]
+
+
+def test_keys_are_counted_once_across_batches(house: House) -> None:
+    mapping = {
+        "key": ["$.id"],
+        "fields": [{"name": "id", "path": "$.id", "type": "text"}, {"name": "n", "path": "$.n", "type": "number"}],
+    }
+    pipeline = house.pipeline(mapping=mapping)
+    worker = Ingest(house.app)
+    for start in (0, 5):
+        house.put(pipeline, *[json.dumps({"id": f"k{k}", "n": start}).encode() for k in range(start, start + 10)])
+        worker.run(pipeline)
+    rows = house.silver("orders", "id, n")
+    assert len(rows) == len({key for key, _ in rows}) == 15
+    table = f"team_acme_data.p_{pipeline.hex}_v1_rollup"
+    assert house.rows(f"SELECT sum(_n)::int, sum(m0_sum) FROM {table} WHERE grain = 3") == [(15, 25.0)]
+
+
+class Poison(Exception):
+    pass
+
+
+def test_a_payload_that_kills_its_worker_stands_alone_after_three_tries(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan stands in for a parser with a crash in it: wherever the poison is mapped in-process, the try ends."""
+    pipeline = house.pipeline()
+    house.put(pipeline, body(1), body(2, "poison"), body(3))
+    worker = Ingest(house.app)
+    ends = {"careful": 0}
+
+    def crash(*_arguments: Any) -> Any:
+        raise Poison
+
+    def isolated(document: Any, loaded: Any) -> Any:
+        ends["careful"] += 1
+        return map_isolated(document, loaded, limits)
+
+    map_isolated = ingest_module.map_isolated
+    from dash_app.pipelines.isolate import Limits
+
+    limits = Limits(wall=60)
+    monkeypatch.setattr("dash_app.pipelines.mapping.Plan.run", crash)
+    monkeypatch.setattr(ingest_module, "map_isolated", isolated)
+    for _ in range(3):
+        with pytest.raises(Poison):
+            worker.run(pipeline)
+    assert ends["careful"] == 0
+    worker.run(pipeline)
+    assert ends["careful"] == 1
+    assert [n for (n,) in house.silver("orders", "n")] == [1.0, 2.0, 3.0]
+
+
+def test_rows_that_the_database_refuses_are_rejected_one_payload_at_a_time(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = house.pipeline()
+    house.put(pipeline, body(1), body(2), body(3))
+    worker = Ingest(house.app)
+    write = ingest_module.silver.write
+
+    def refuse(unit: Any, version: Any, frame: pl.DataFrame, rollup: pl.DataFrame) -> Any:
+        if 2.0 in frame["n"].to_list():
+            try:
+                unit.execute("SELECT 1 / 0")
+            except psycopg.DataError as error:
+                raise Permanent("PostgreSQL refuses column 'n': division by zero") from error
+        return write(unit, version, frame, rollup)
+
+    monkeypatch.setattr(ingest_module.silver, "write", refuse)
+    for _ in range(ingest_module.PATIENCE):
+        with pytest.raises(Exception, match="division by zero"):
+            worker.run(pipeline)
+    worker.run(pipeline)
+    assert [n for (n,) in house.silver("orders", "n")] == [1.0, 3.0]
+    with house.app.database.team(house.team) as unit:
+        ((_, reject),) = ledger.rejects(unit, pipeline, limit=10)
+    assert "division by zero" in reject.reason
+
+
+def test_work_left_by_one_that_found_the_lock_taken_is_not_forgotten(house: House) -> None:
+    """A ring that is turned away by the lock leaves its work to the holder, who looks once more after letting go."""
+    pipeline = house.pipeline()
+    house.put(pipeline, body(1))
+    holder, turned_away = Ingest(house.app), Ingest(house.app)
+    entered, go_on = threading.Event(), threading.Event()
+    account = holder._account
+
+    def slow(*arguments: Any) -> None:
+        entered.set()
+        assert go_on.wait(10)
+        account(*arguments)
+
+    holder._account = slow  # type: ignore[method-assign]
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(holder.run, pipeline)
+        assert entered.wait(10)
+        house.put(pipeline, body(2))
+        assert turned_away.run(pipeline) == 0
+        go_on.set()
+        assert running.result(10) == 2
+    assert [n for (n,) in house.silver("orders", "n")] == [1.0, 2.0]

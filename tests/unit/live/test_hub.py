@@ -1,0 +1,218 @@
+"""Topics: one read for all who watch, snapshots before updates, numbers without gaps."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import polars as pl
+import pytest
+
+from dash_app.domain.access import Principal, Role
+from dash_app.domain.changes import AccessChanged, Change, RowsAdded
+from dash_app.domain.errors import Invalid, NotFound
+from dash_app.domain.ids import new_id
+from dash_app.live import hub as hub_module
+from dash_app.live.frames import Table
+from dash_app.live.hub import Hub
+from dash_app.live.views import Touched
+
+TEAM = new_id()
+
+
+@dataclass
+class Counting:
+    """A view that counts how often it is read, and can be told to fail."""
+
+    team: UUID = TEAM
+    pause: float = 0.0
+    moves: float | None = None
+    snapshots: int = 0
+    updates: list[Touched] = field(default_factory=list)
+    failure: Exception | None = None
+
+    def concerns(self, change: Change) -> bool:
+        return isinstance(change, RowsAdded) and change.pipeline == "mine"
+
+    def snapshot(self) -> Table:
+        self.snapshots += 1
+        if self.failure:
+            raise self.failure
+        return Table(pl.DataFrame({"n": [self.snapshots]}), [{"name": "n", "type": "integer"}], ("n",))
+
+    def update(self, touched: Touched) -> Table | None:
+        self.updates.append(touched)
+        if touched.everything:
+            return None
+        return Table(pl.DataFrame({"n": [-len(self.updates)]}), [{"name": "n", "type": "integer"}], ("n",))
+
+
+class Viewer:
+    def __init__(self, role: Role = Role.viewer) -> None:
+        self.principal = Principal(new_id(), "a@example.org", "A", TEAM, "main", "Main", role)
+        self.frames: list[dict[str, Any]] = []
+        self.cut = False
+        self._some = asyncio.Event()
+
+    def deliver(self, frame: bytes) -> None:
+        self.frames.append(json.loads(frame))
+        self._some.set()
+
+    def revoked(self) -> None:
+        self.cut = True
+
+    async def until(self, wanted: Callable[[list[dict[str, Any]]], bool]) -> None:
+        while not wanted(self.frames):
+            self._some.clear()
+            await asyncio.wait_for(self._some.wait(), 5)
+
+
+def added(pipeline: str = "mine", low: int = 10, high: int = 20) -> RowsAdded:
+    return RowsAdded(pipeline, 1, 1, 0, low, high, 99)
+
+
+def run(test: Callable[[Hub, Counting], Coroutine[Any, Any, None]], monkeypatch: pytest.MonkeyPatch) -> None:
+    view = Counting()
+    monkeypatch.setattr(hub_module, "open_view", lambda *_arguments: ("one", view))
+
+    async def body() -> None:
+        hub = Hub(None, None)  # type: ignore[arg-type]
+        try:
+            await test(hub, view)
+        finally:
+            hub.close()
+
+    asyncio.run(body())
+
+
+async def watch(hub: Hub, viewer: Viewer, identity: str = "t1") -> None:
+    hub.connect(viewer)
+    await hub.subscribe(viewer, identity, {})
+    hub.begin(viewer, identity)
+    await viewer.until(lambda frames: any(f["kind"] == "snapshot" for f in frames))
+
+
+def test_a_viewer_gets_a_snapshot_then_updates_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(hub: Hub, view: Counting) -> None:
+        viewer = Viewer()
+        await watch(hub, viewer)
+        for n in range(3):
+            hub.changed(added())
+            await viewer.until(lambda frames, wanted=n + 2: len(frames) >= wanted)
+        assert [f["kind"] for f in viewer.frames] == ["snapshot", "update", "update", "update"]
+        assert [f["seq"] for f in viewer.frames] == [0, 1, 2, 3]
+        assert viewer.frames[-1]["at"] == 99
+
+    run(test, monkeypatch)
+
+
+def test_many_viewers_cost_one_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(hub: Hub, view: Counting) -> None:
+        viewers = [Viewer() for _ in range(50)]
+        for viewer in viewers:
+            await watch(hub, viewer)
+        assert hub.topics == 1
+        assert view.snapshots == 1
+        hub.changed(added())
+        for viewer in viewers:
+            await viewer.until(lambda frames: frames[-1]["kind"] == "update")
+        assert len(view.updates) == 1
+
+    run(test, monkeypatch)
+
+
+def test_changes_that_gather_while_a_read_runs_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(hub: Hub, view: Counting) -> None:
+        viewer = Viewer()
+        await watch(hub, viewer)
+        for low in range(100):
+            hub.changed(added(low=low, high=low + 1))
+        await viewer.until(lambda frames: frames[-1]["kind"] == "update")
+        assert len(view.updates) == 1
+        assert (view.updates[0].low, view.updates[0].high) == (0, 100)
+
+    run(test, monkeypatch)
+
+
+def test_changes_of_others_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(hub: Hub, view: Counting) -> None:
+        viewer = Viewer()
+        await watch(hub, viewer)
+        hub.changed(added("theirs"))
+        hub.changed(added())
+        await viewer.until(lambda frames: frames[-1]["kind"] == "update")
+        assert len(view.updates) == 1
+
+    run(test, monkeypatch)
+
+
+def test_after_deafness_everything_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(hub: Hub, view: Counting) -> None:
+        viewer = Viewer()
+        await watch(hub, viewer)
+        hub.returned()
+        await viewer.until(lambda frames: len(frames) == 2)
+        assert view.updates[0].everything
+
+    run(test, monkeypatch)
+
+
+def test_a_read_that_fails_is_told_and_the_next_one_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(hub: Hub, view: Counting) -> None:
+        view.failure = NotFound("no pipeline 'gone'")
+        viewer = Viewer()
+        hub.connect(viewer)
+        await hub.subscribe(viewer, "t1", {})
+        hub.begin(viewer, "t1")
+        await viewer.until(lambda frames: bool(frames))
+        assert viewer.frames[-1]["kind"] == "error"
+        assert viewer.frames[-1]["detail"] == "no pipeline 'gone'"
+        view.failure = None
+        hub.changed(added())
+        await viewer.until(lambda frames: len(frames) == 2)
+        assert viewer.frames[-1]["kind"] == "snapshot", "there is nothing yet that an update could build on"
+
+    run(test, monkeypatch)
+
+
+def test_who_leaves_ends_the_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(hub: Hub, view: Counting) -> None:
+        one, two = Viewer(), Viewer()
+        await watch(hub, one)
+        await watch(hub, two)
+        hub.disconnect(one)
+        assert hub.topics == 1
+        hub.unsubscribe(two, "t1")
+        assert (hub.topics, hub.viewers) == (0, 1)
+
+    run(test, monkeypatch)
+
+
+def test_a_refused_subscription_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(hub: Hub, view: Counting) -> None:
+        def refuse(*_arguments: Any) -> Any:
+            raise Invalid(problems=[("query.pipeline", "missing")])
+
+        monkeypatch.setattr(hub_module, "open_view", refuse)
+        viewer = Viewer()
+        hub.connect(viewer)
+        with pytest.raises(Invalid):
+            await hub.subscribe(viewer, "t1", {})
+        assert hub.topics == 0
+
+    run(test, monkeypatch)
+
+
+def test_a_revocation_reaches_the_users_sockets_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(hub: Hub, view: Counting) -> None:
+        one, two = Viewer(), Viewer()
+        hub.connect(one)
+        hub.connect(two)
+        hub.changed(AccessChanged(str(one.principal.user)))
+        assert (one.cut, two.cut) == (True, False)
+
+    run(test, monkeypatch)
