@@ -61,9 +61,8 @@ def main(argv: Sequence[str]) -> int:
         if url is None:
             server = embedded.start(settings.data_dir)
             url = server.url
-        # Signed session ids, and no cookie copied into them: read by the pages' server when it is imported.
-        os.environ.setdefault("BOKEH_SIGN_SESSIONS", "yes")
-        os.environ.setdefault("BOKEH_RESOURCES", "server")
+        # Read by the pages' server when it is imported: scripts and styles come from here and nowhere else.
+        os.environ["BOKEH_RESOURCES"] = "server"
         asyncio.run(run(settings, url))
     except DashError as error:
         print(f"serve: {error.message}", file=sys.stderr)

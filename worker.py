@@ -128,6 +128,9 @@ class Workers:
 def run(orders: Orders, stop: threading.Event) -> None:
     """Workers and clock, until told to stop."""
     app = App.open(orders.settings, orders.database_url, name="clock", pool_size=2)
+    with app.database.ingest() as unit:
+        # Asked once before consumers are started: a wrong address should be one line and an end, not a loop.
+        unit.execute("SELECT 1")
     workers = Workers(orders)
     watcher = threading.Thread(target=workers.watch, args=(stop,), daemon=True)
     watcher.start()

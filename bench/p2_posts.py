@@ -47,6 +47,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                         used[name][part] = round(used[name][part] + spent, 2)
         stored = ground.value("SELECT count(*) FROM dash.payloads")
     rates = {name: [r.posts / (r.ended - r.began) for r in reports] for name, reports in turns.items()}
+    # The receivers' own work, which a neighbour's load does not touch.
+    cpu = {
+        name: used[name][process] / sum(r.posts for r in turns[name])
+        for name, process in (("dash", "node"), ("bare", "bare"))
+    }
     dash, bare = statistics.median(rates["dash"]), statistics.median(rates["bare"])
     return {
         "figure": "P2",
@@ -54,6 +59,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "bare_posts_per_s": round(bare),
         "to_bare": round(dash / bare, 3),
         "reach_to_bare": 0.8,
+        "receiver_cpu_ms_a_post": {name: round(seconds * 1000, 3) for name, seconds in cpu.items()},
+        "to_bare_by_cpu": round(cpu["bare"] / cpu["dash"], 3),
         "post_p50_ms": statistics.median(r.p50 for r in turns["dash"]),
         "post_p99_ms": statistics.median(r.p99 for r in turns["dash"]),
         "bare_p50_ms": statistics.median(r.p50 for r in turns["bare"]),

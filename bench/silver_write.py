@@ -117,7 +117,7 @@ def copy_alone(database: Database, version: SilverVersion, frame: pl.DataFrame) 
 
 def whole(database: Database, version: SilverVersion, frame: pl.DataFrame, rule: str | None = None) -> None:
     with database.ingest() as unit:
-        kept = silver.claim_keys(unit, version, frame, rule) if rule else frame
+        kept = silver.claim_keys(unit, version, frame, rule).frame if rule else frame
         metrics = [field for field in version.columns if field.is_metric]
         if kept.height:
             silver.write(unit, version, kept, rollup(kept, metrics, version.dims))

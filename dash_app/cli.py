@@ -32,7 +32,7 @@ from dash_app.domain.mapping import load_mapping_text, parse_mapping
 from dash_app.pipelines.mapping import compile_mapping
 from dash_app.pipelines.query import frame_items, record_columns
 from dash_app.settings import Settings
-from dash_app.storage import catalog, embedded, migrate, payloads, people
+from dash_app.storage import bronze, catalog, embedded, migrate, people
 from dash_app.storage.silver_columns import SYSTEM
 from dash_app.storage.unit import Unit
 
@@ -251,8 +251,7 @@ def preview_mapping(
             if payload:
                 tried = [_payload(found.id, number, path) for number, path in enumerate(payload)]
             else:
-                recent = payloads.recent(unit, found.id, limit=limit)
-                tried = payloads.load(unit, [one.id for one in recent])
+                tried = bronze.newest(unit, app.objects, found.id, limit=limit)
     mapped = plan.run(tried)
     fields = {field.name: field for field in spec.fields}
     columns = record_columns({**SYSTEM, **fields})

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -20,7 +20,7 @@ from dash_app.domain.access import Role
 from dash_app.live.listener import Listener
 from dash_app.pipelines.receive import Hooks
 from dash_app.settings import Settings
-from dash_app.storage import migrate, people
+from dash_app.storage import bronze, migrate, people
 from dash_app.storage.payloads import GroupCommit
 from dash_app.supervisor import Supervisor
 from dash_app.web.health import LiveHandler, MetricsHandler, Readiness, ReadyHandler
@@ -32,12 +32,11 @@ log = structlog.get_logger(__name__)
 TEAM_SLUG, TEAM_NAME = "main", "Main"
 DEFAULT_EMAIL = "admin@localhost.localdomain"
 #: Bounds of Tornado's own: slow senders, and bodies of everything that does not stream.
-HTTP_LIMITS: dict[str, Any] = {
+HTTP_LIMITS: Mapping[str, Any] = {
     "idle_connection_timeout": 120,
     "body_timeout": 120,
     "max_body_size": 4 << 20,
     "max_header_size": 64 << 10,
-    "xheaders": True,
 }
 
 Handler = tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]
@@ -79,6 +78,8 @@ class Node:
             stack.push_async_callback(supervisor.stop)
         node.listener.subscribe(node.hooks.changed, node.hooks.returned)
         if settings.role != "web":
+            # After a long stop the hours ahead have no partitions yet, and what comes first should find them.
+            await asyncio.to_thread(bronze.release, app.database)
             commits = GroupCommit(app.database)
             stack.push_async_callback(_in_thread(commits.close))
             node.handlers.append(
@@ -130,9 +131,9 @@ class Node:
             (r"/metrics", MetricsHandler, {"app": self.app, "metrics": self.metrics, "live": live}),
         ]
         if web is not None:
-            return web.serve(self.handlers, HTTP_LIMITS, self._count)
+            return web.serve(self.handlers, http_options(settings), self._count)
         application = tornado.web.Application(self.handlers, log_function=self._count)
-        server = tornado.httpserver.HTTPServer(application, **HTTP_LIMITS)
+        server = tornado.httpserver.HTTPServer(application, **http_options(settings))
         server.add_sockets(tornado.netutil.bind_sockets(settings.port, settings.address, reuse_port=False))
         return server
 
@@ -148,6 +149,12 @@ class Node:
                 status=status,
                 ms=round(seconds * 1000, 1),
             )
+
+
+def http_options(settings: Settings) -> dict[str, Any]:
+    """What the HTTP server is made with. `X-Forwarded-For` and its like are believed where a public URL says that a
+    proxy stands before us: without one they are the caller's own word, and would let anybody choose an address."""
+    return {**HTTP_LIMITS, "xheaders": settings.public_url is not None}
 
 
 def first_team(app: App) -> Any:
@@ -194,10 +201,11 @@ def _in_thread(function: Callable[[], None]) -> Callable[[], Awaitable[None]]:
 def _draining(server: Any) -> Callable[[], Awaitable[None]]:
     async def call() -> None:
         server.stop()
-        # Requests that are being answered get their answer; kept-alive connections are closed.
+        # Panel's server keeps the HTTP server, which has the connections, to itself.
+        http = getattr(server, "_http", server)
         try:
-            await asyncio.wait_for(server.close_all_connections(), 2)
-        except (TimeoutError, AttributeError):
+            await asyncio.wait_for(http.close_all_connections(), 2)
+        except TimeoutError:
             log.info("serve.connections_left")
 
     return call

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,7 +53,8 @@ class Screens:
         settings = self._app.settings
         origins = self._origins()
         live = (r"/live", LiveChannel, {"hub": self._hub, "authenticator": self._access, "origins": origins})
-        return start_server(
+        interrupt = signal.getsignal(signal.SIGINT)
+        server = start_server(
             build(self._app, self._access, self._queries),
             [*handlers, live, *api_routes(self._app, self._access, self._queries), *login_routes(self._access)],
             port=settings.port,
@@ -61,6 +64,10 @@ class Screens:
             limits=limits,
             log_function=log_function,
         )
+        # Panel's server has taken Ctrl-C for itself and would stop the event loop under everything else that runs.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, interrupt)
+        return server
 
     def _origins(self) -> frozenset[str]:
         """Hosts whose pages may open a socket here."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -43,7 +44,9 @@ class Supervisor:
         )
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"allowed_addresses": self._addresses}).encode() + b"\n")
-        await self._process.stdin.drain()
+        # One that has ended at once is noticed by whoever waits for it.
+        with suppress(ConnectionError):
+            await self._process.stdin.drain()
         return self._process
 
     async def _watch(self) -> None:
@@ -55,7 +58,11 @@ class Supervisor:
             pause = 0.5 if asyncio.get_running_loop().time() - began > 30 else min(pause * 2, 15.0)
             log.warning("supervisor.worker_ended", status=code, restart_in=pause)
             await asyncio.sleep(pause)
-            await self._spawn()
+            try:
+                await self._spawn()
+            except OSError as error:
+                # Too many processes, or no memory for one more: tried again after a longer pause.
+                log.warning("supervisor.not_started", error=str(error))
 
     async def stop(self) -> None:
         """Ends the worker, which finishes what is in hand."""

@@ -78,7 +78,7 @@ def weather() -> Feed:
     timed: list[tuple[datetime, Row]] = []
     for year in _YEARS:
         for row in normals:
-            at = datetime(year, int(row["month"]), int(row["day"]), int(row["hour"]))
+            at = datetime(year, int(row["month"]), int(row["day"]), int(row["hour"]), tzinfo=UTC)
             for site, column in (("Seattle", "seattle_f"), ("San Francisco", "san_francisco_f")):
                 timed.append(
                     (
@@ -171,5 +171,5 @@ def ride() -> Feed:
             "distance": float(row["distance_m"]),
             "effort": effort(power),
         }
-        timed.append((datetime(2000, 1, 1) + timedelta(seconds=second), sample))
+        timed.append((datetime(2000, 1, 1, tzinfo=UTC) + timedelta(seconds=second), sample))
     return _feed("ride", 1_000, timed, _ride_sample)

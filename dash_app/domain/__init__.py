@@ -1,1 +1,1 @@
-"""What Dash speaks of: payloads, records, specifications, changes, errors. Pure: the standard library and param only."""
+"""What Dash speaks of: payloads, records, documents, changes, errors. Pure: the standard library and param only."""

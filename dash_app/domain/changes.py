@@ -16,9 +16,10 @@ CHANNEL = "dash_changes"
 
 @dataclass(frozen=True, slots=True)
 class RowsAdded:
-    """A commit added rows to a pipeline's active version.
+    """A commit added rows to a pipeline's active version, and may have deleted rows that lost their key to these.
 
-    Times are epoch milliseconds of the rows' own `_time`, both ends included; `at` is when the worker committed.
+    `rows`: added. Times are epoch milliseconds of the `_time` of all of them, added and deleted, both ends included;
+    `at` is when the worker committed.
     """
 
     pipeline: str

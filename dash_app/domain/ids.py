@@ -10,7 +10,7 @@ from uuid import UUID
 
 from dash_app.domain.errors import Invalid
 
-SLUG = re.compile(r"[a-z][a-z0-9_]{1,40}")
+SLUG = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 #: Low bits of a payload id that are a sequence; the bits above are milliseconds since 1970 by the database's clock.
 PAYLOAD_SEQUENCE_BITS = 20
@@ -32,10 +32,10 @@ def as_uuid(text: str) -> UUID | None:
 
 
 def check_slug(slug: str) -> str:
-    """`slug`, or Invalid where it does not match `[a-z][a-z0-9_]{1,40}`."""
+    """`slug`, or Invalid where it does not match `[a-z][a-z0-9_]{0,40}`."""
     if not SLUG.fullmatch(slug):
         raise Invalid(
-            problems=[("slug", f"'{slug[:60]}' is not a slug: 2 to 41 of a-z, 0-9 and _, beginning with a letter")]
+            problems=[("slug", f"'{slug[:60]}' is not a slug: 1 to 41 of a-z, 0-9 and _, beginning with a letter")]
         )
     return slug
 
@@ -45,7 +45,7 @@ def slug_from(name: str) -> str:
     slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:41]
     if not slug or not slug[0].isalpha():
         slug = f"p_{slug}"[:41].rstrip("_")
-    return slug if len(slug) > 1 else f"{slug}_1"
+    return slug
 
 
 def payload_id_floor(moment: datetime) -> int:

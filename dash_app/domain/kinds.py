@@ -76,7 +76,6 @@ class Kind(param.Parameterized):
             "description": cls.summary,
             "additionalProperties": False,
             "properties": {name: _schema(p) | _secret(name in cls.secrets) for name, p in cls.options().items()},
-            "required": [name for name, p in cls.options().items() if p.default is None and not p.allow_None],
         }
 
 

@@ -34,7 +34,8 @@ TIME_FORMATS = ("iso8601", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
 RESERVED_NAMES = frozenset({"time"})
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,59}")
-_DIRECTIVE = re.compile(r"%(?:\.[369]?f|[369]f|:z|[YymdeHIMSjpbBaAzTFRDf%])")
+_DIRECTIVE = re.compile(r"%(?:\.[369]?f|[369]f|:z|[YymdeHIMSjpbBaAzTRFD%])")
+_YEARS = frozenset({"%Y", "%y", "%F", "%D"})
 _TOP = ("records", "time", "key", "on_duplicate", "fields", "where", "on_error", "tests")
 _FIELD = ("name", "path", "from", "sql", "type", "default", "unit", "role")
 _TEST = ("name", "payload", "content_type", "headers", "records", "rejects")
@@ -216,8 +217,12 @@ def _time(value: Any, problems: _Problems) -> TimeSpec | None:
             problems.append(
                 ("time.format", f"'{form[:60]}' is unknown; one of {names}, or a pattern like %Y-%m-%d %H:%M:%S")
             )
+        elif "%f" in unknown:
+            problems.append(("time.format", "fractions of a second are written %.f behind %S, their point included"))
         elif unknown:
             problems.append(("time.format", f"'{unknown[0]}' is not a directive that can be used here"))
+        elif not _YEARS.intersection(directives):
+            problems.append(("time.format", "a pattern needs a year: %Y, %y, %F or %D"))
     if steps is None or not isinstance(form, str):
         return None
     return TimeSpec(steps, form)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pages:
-    """What `panel.io.server.get_server` is given. `handlers` stand behind all others: the last redirects a slash too many."""
+    """What `panel.io.server.get_server` is given. `handlers` stand behind all others: the last redirects a slash too
+    many."""
 
     routes: dict[str, Callable[[], Any]]
     auth_provider: AuthProvider
@@ -51,7 +52,8 @@ def build(app: App, access: Gate, queries: Queries) -> Pages:
             slash_redirect(),
         ],
         server_options={
-            # Taken from the environment when Bokeh is imported, unless they are given: a session's id is signed with our key.
+            # Taken from the environment when Bokeh is imported, unless they are given: a session's id is signed with
+            # our key.
             "sign_sessions": True,
             "secret_key": app.vault.derive("bokeh").hex().encode(),
             # The page's token must carry neither the cookie nor a bearer token.

@@ -1,8 +1,8 @@
-"""The error boundary: what goes wrong in a page becomes a sentence for the person and a line in the log, under one number.
+"""The error boundary: what goes wrong becomes a sentence for the person and a line in the log, under one number.
 
-Panel answers a page function that raises with status 200 and an empty page, and swallows what callbacks raise; every page
-and every callback therefore passes through here. An error that is the person's business is told in its own words; of any
-other one only the number is shown, and the log has the rest.
+Panel answers a page function that raises with status 200 and an empty page, and swallows what callbacks raise; every
+page and every callback therefore passes through here. An error that is the person's business is told in its own words;
+of any other one only the number is shown, and the log has the rest.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error as a person is told of it. `problems`: (place, message) pairs; `reference`: the number in the log, or ''."""
+    """An error as a person is told of it. `problems`: (place, message) pairs; `reference`: the number in the log, or
+    ''."""
 
     status: int
     title: str
@@ -50,7 +51,9 @@ def problem_of(error: BaseException, where: str) -> Problem:
         said = " ".join((type(error).__doc__ or "").split())
         return Problem(error.status, error.title, said, (), reference)
     log.error("page.failed", where=where, reference=reference, exc_info=error)
-    return Problem(500, "Something went wrong here", "The server's log has the details under the number below.", (), reference)
+    return Problem(
+        500, "Something went wrong here", "The server's log has the details under the number below.", (), reference
+    )
 
 
 Tell = Callable[[Problem], None]

@@ -81,7 +81,9 @@ def html(visit: Visit, text: str = "", **options: Any) -> pn.pane.HTML:
 
 
 def problem_markup(problem: Problem) -> str:
-    listed = "".join(f"<p><strong>{escape(place)}</strong> {escape(what)}</p>" for place, what in problem.problems if place)
+    listed = "".join(
+        f"<p><strong>{escape(place)}</strong> {escape(what)}</p>" for place, what in problem.problems if place
+    )
     number = f"<p>Number in the log: <code>{escape(problem.reference)}</code></p>" if problem.reference else ""
     detail = "" if listed else f"<p>{escape(problem.detail)}</p>"
     return f'<div class="problem" role="alert"><strong>{escape(problem.title)}</strong>{detail}{listed}{number}</div>'
@@ -101,7 +103,11 @@ def material_theme() -> dict[str, Any]:
         token = common | dict(re.findall(r"--([\w-]+):\s*([^;]+);", _block(text, selector)))
         themes[mode] = {
             "palette": {
-                "primary": {"main": token["accent"], "dark": token["accent-strong"], "contrastText": token["on-accent"]},
+                "primary": {
+                    "main": token["accent"],
+                    "dark": token["accent-strong"],
+                    "contrastText": token["on-accent"],
+                },
                 "error": {"main": token["bad"]},
                 "text": {"primary": token["text"], "secondary": token["text-2"]},
                 "background": {"default": token["canvas"], "paper": token["surface"]},

@@ -1,7 +1,7 @@
 """Who may open a page, asked before anything of it is made.
 
-The same answer holds for a page, its WebSocket and its autoload.js: somebody unknown is sent to the log-in and comes back,
-what is not there (or is another team's) answers 404, what the role does not allow 403.
+The same answer holds for a page, its WebSocket and its autoload.js: somebody unknown is sent to the log-in and comes
+back, what is not there (or is another team's) answers 404, what the role does not allow 403.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class House:
     shell: Shell = field(default_factory=Shell)
 
     def workspace(self, principal: Principal, request: HTTPServerRequest) -> Workspace:
-        return Workspace(self.app, self.queries, principal, f"{request.protocol}://{request.host}")
+        base = f"{request.protocol}://{request.host}"
+        return Workspace(self.app, self.queries, principal, base, lambda: self.gate.principal(request))
 
 
 @dataclass(frozen=True)

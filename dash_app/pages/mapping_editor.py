@@ -21,7 +21,8 @@ from dash_app.pages.gate import Visit
 from dash_app.pages.parts.lines import line_of_place
 from dash_app.pages.parts.module import Editor
 from dash_app.pages.pipeline import place_of, tabs_of
-from dash_app.pages.workspace import Detail, Preview, Workspace
+from dash_app.pages.shown import Detail, Preview
+from dash_app.pages.workspace import Workspace
 
 _PLACEHOLDER = """\
 fields:
@@ -68,7 +69,9 @@ class MappingPage:
             placeholder=_PLACEHOLDER,
             **wide,
         )
-        self._note = pmui.TextInput(label="What changes", placeholder="a note for the list of versions", size="small", **wide)
+        self._note = pmui.TextInput(
+            label="What changes", placeholder="a note for the list of versions", size="small", **wide
+        )
         self._save = pmui.Button(
             label="Save as a new version", color="primary", variant="contained", disabled=True, margin=0
         )
@@ -81,7 +84,13 @@ class MappingPage:
         self.view = self._layout(wide)
 
     def _layout(self, wide: dict[str, Any]) -> pmui.Column:
-        column = {"flex": "1 1 420px", "min-width": "min(420px, 100%)", "display": "flex", "flex-direction": "column", "gap": "12px"}
+        column = {
+            "flex": "1 1 420px",
+            "min-width": "min(420px, 100%)",
+            "display": "flex",
+            "flex-direction": "column",
+            "gap": "12px",
+        }
         actions: list[Any] = []
         if self._workspace.principal.may("pipelines.write"):
             actions = [pn.Row(self._note, self._save, styles={"gap": "8px", "align-items": "center"}, **wide)]

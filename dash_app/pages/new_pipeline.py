@@ -1,5 +1,6 @@
 # mypy: disable-error-code="no-untyped-call"
-"""Making a pipeline: choose where data come from, fill in that source's form, and end with a script that sends the first payload."""
+"""Making a pipeline: choose where data come from, fill in that source's form, and end with a script that sends the
+first payload."""
 
 from __future__ import annotations
 
@@ -13,14 +14,15 @@ from dash_app.domain import ids
 from dash_app.domain.errors import Invalid
 from dash_app.domain.kinds import Kind
 from dash_app.domain.mapping import load_mapping_text
-from dash_app.pages.boundary import Problem, guarded
+from dash_app.pages.boundary import Problem, guarded, problem_of
 from dash_app.pages.documents import Content, html, material_theme, problem_markup
 from dash_app.pages.gate import Visit
 from dash_app.pages.parts.form import KindForm, label_of
 from dash_app.pages.parts.lines import line_of
 from dash_app.pages.parts.module import Editor, Module
 from dash_app.pages.shell import Place
-from dash_app.pages.workspace import Created, Workspace, address_of
+from dash_app.pages.shown import Created, address_of
+from dash_app.pages.workspace import Workspace
 
 EXAMPLE = """\
 # Left empty, the mapping is inferred from the first payloads.
@@ -29,7 +31,10 @@ EXAMPLE = """\
 #   - {name: temperature, path: $.temperature, type: number, unit: °C}
 #   - {name: site, path: $.site, type: text}
 """
-_INFERRED = '<p class="muted">Left alone, a mapping is inferred from the first payloads. It can be changed at any time.</p>'
+_OPEN = "Anybody who knows the address will be able to send: nothing is signed."
+_INFERRED = (
+    '<p class="muted">Left alone, a mapping is inferred from the first payloads. It can be changed at any time.</p>'
+)
 
 
 async def opening(workspace: Workspace, _names: dict[str, str]) -> None:
@@ -51,16 +56,27 @@ class NewPipeline:
         self._forms: dict[str, KindForm] = {}
         first = "webhook" if "webhook" in self._kinds else next(iter(self._kinds))
         titles = {_title(name): name for name in sorted(self._kinds, key=lambda name: name != first)}
-        self._kind = pmui.RadioButtonGroup(options=titles, value=first, size="small", color="primary", margin=(4, 0, 8, 0))
+        self._kind = pmui.RadioButtonGroup(
+            options=titles, value=first, size="small", color="primary", margin=(4, 0, 8, 0)
+        )
         self._summary = html(visit)
-        self._name = pmui.TextInput(label="Name", placeholder="Front door sensors", size="small", sizing_mode="stretch_width", margin=(4, 0))
+        self._name = pmui.TextInput(
+            label="Name", placeholder="Front door sensors", size="small", sizing_mode="stretch_width", margin=(4, 0)
+        )
         self._name_note = html(visit)
         self._place = pn.Column(margin=0, sizing_mode="stretch_width")
+        self._warning = html(visit)
         self._own = pmui.Switch(label="Write the mapping now", value=False, margin=(4, 0))
         self._mapping = Editor(
-            module=f"{visit.house.shell.assets}/editor.js", label="Mapping", placeholder=EXAMPLE, visible=False, sizing_mode="stretch_width"
+            module=f"{visit.house.shell.assets}/editor.js",
+            label="Mapping",
+            placeholder=EXAMPLE,
+            visible=False,
+            sizing_mode="stretch_width",
         )
-        self._create = pmui.Button(label="Create pipeline", color="primary", variant="contained", size="medium", margin=(8, 0))
+        self._create = pmui.Button(
+            label="Create pipeline", color="primary", variant="contained", size="medium", margin=(8, 0)
+        )
         self._problems = html(visit)
         watch = self._watch
         watch(self._kind, "value", self._choose)
@@ -71,14 +87,15 @@ class NewPipeline:
         self._choose()
         self._named()
         section = {"sizing_mode": "stretch_width", "margin": 0}
-        self._form = pn.Column(
-            _card(html(visit, "<h2>Where do the data come from?</h2>"), self._kind, self._summary,
-                  pn.Column(self._name, self._name_note, margin=(4, 0, 8, 0), sizing_mode="stretch_width"), self._place),
+        named = pn.Column(self._name, self._name_note, margin=(4, 0, 8, 0), sizing_mode="stretch_width")
+        form = pn.Column(
+            _card(html(visit, "<h2>Where do the data come from?</h2>"), self._kind, self._summary, named, self._place,
+                  self._warning),
             _card(html(visit, f"<h2>How do records come of it?</h2>{_INFERRED}"), self._own, self._mapping),
             self._problems, self._create,
             max_width=680, styles={"gap": "16px"}, **section,
         )  # fmt: skip
-        self.view = pmui.Column(self._form, theme_config=material_theme(), **section)
+        self.view = pmui.Column(form, theme_config=material_theme(), **section)
 
     def _watch(self, widget: Any, name: str, function: Any) -> None:
         widget.param.watch(guarded("pipelines/new", self._tell, lambda _event: function()), name)
@@ -92,14 +109,24 @@ class NewPipeline:
         kind = self._kinds[name]
         if name not in self._forms:
             example = getattr(kind, "example", {})
-            self._forms[name] = KindForm(kind.json_schema(), example, lambda text: html(self._visit, text), self._check)
+            checked = self._checked
+            self._forms[name] = KindForm(kind.json_schema(), example, lambda text: html(self._visit, text), checked)
         self._summary.object = f'<p class="muted">{escape(kind.summary)}</p>'
         self._place.objects = [self._forms[name].view]
-        self._problems.object = ""
+        self._problems.object = self._warning.object = ""
+        self._checked()
+
+    def _checked(self) -> None:
+        try:
+            self._check()
+        except Exception as error:
+            self._tell(problem_of(error, "pipelines/new"))
 
     def _named(self) -> None:
         name = (self._name.value_input or self._name.value or "").strip()
-        said = f"In addresses and queries: <code>{escape(ids.slug_from(name))}</code>" if name else "What people call it."
+        said = (
+            f"In addresses and queries: <code>{escape(ids.slug_from(name))}</code>" if name else "What people call it."
+        )
         self._name_note.object = f'<div class="field"><span class="help">{said}</span></div>'
         if name and self._name.error_state:
             self._name.error_state = False
@@ -112,6 +139,8 @@ class NewPipeline:
         except Invalid as error:
             form.show(list(error.problems))
             return
+        warning = f'<p class="warn-text">{_OPEN}</p>' if self._workspace.is_open(self._kind.value, options) else ""
+        self._warning.object = warning
         problems = self._workspace.check_source(self._kind.value, options)
         form.show([(place, what) for place, what in problems if options.get(place) != ""])
 
@@ -172,7 +201,7 @@ class NewPipeline:
             "url": made.webhook_url,
             "secret": made.secret,
             "script": made.script,
-            "signed": "secret=" in made.script,
+            "signed": made.signed,
         }
         self.view.objects = [Module(module=f"{shell.assets}/created.js", data=data, sizing_mode="stretch_width")]
 
@@ -190,4 +219,3 @@ def _title(kind: str) -> str:
 def _is_blank(text: str) -> bool:
     """Whether there is nothing but comments."""
     return all(not line.strip() or line.lstrip().startswith("#") for line in text.splitlines())
-

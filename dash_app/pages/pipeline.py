@@ -1,6 +1,7 @@
 """A pipeline's page: where its data come from, what has come, what was refused. The tab stands in the address.
 
-Each tab is HTML that the server has filled; while the page is open, its script asks for the part anew when the counts on
+Each tab is HTML that the server has filled; while the page is open, its script asks for the part anew when the
+counts on
 the live channel say that something came. The mapping is edited on a page of its own (`dash_app.pages.mapping_editor`).
 """
 
@@ -13,7 +14,8 @@ from dash_app.domain.errors import Forbidden
 from dash_app.pages import words
 from dash_app.pages.plain import PageHandler
 from dash_app.pages.shell import Place
-from dash_app.pages.workspace import Detail, Workspace, address_of
+from dash_app.pages.shown import Detail, address_of
+from dash_app.pages.workspace import Workspace
 
 TABS = (
     ("overview", "Overview"),
@@ -29,7 +31,11 @@ def tabs_of(detail: Detail) -> list[tuple[str, str, str]]:
     """(name, title, address) of the tabs that this pipeline has."""
     address = detail.line.address
     return [
-        (name, title, address if name == "overview" else f"{address}/mapping" if name == "mapping" else f"{address}?tab={name}")
+        (
+            name,
+            title,
+            address if name == "overview" else f"{address}/mapping" if name == "mapping" else f"{address}?tab={name}",
+        )
         for name, title in TABS
         if name != "runs" or detail.poll is not None
     ]

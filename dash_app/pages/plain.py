@@ -1,7 +1,7 @@
 """Pages without a Bokeh document, their actions, and the files of all pages.
 
-What only shows data is plain HTML with the live channel's scripts: opening one costs the server some milliseconds and the
-browser no framework. Panel is for the pages on which something is edited (`dash_app.pages.documents`).
+What only shows data is plain HTML with the live channel's scripts: opening one costs the server some milliseconds
+and the browser no framework. Panel is for the pages on which something is edited (`dash_app.pages.documents`).
 """
 
 from __future__ import annotations

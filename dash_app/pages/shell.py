@@ -1,4 +1,5 @@
-"""The frame around every page: rail, title line, theme, user menu. One Jinja template serves plain pages and Panel documents.
+"""The frame around every page: rail, title line, theme, user menu. One Jinja template serves plain pages and Panel
+documents.
 
 What a page shows first is HTML that comes with the first answer: nothing waits for a script. Assets are served below an
 address that holds the digest of all of them, so that a browser keeps them for ever and never mixes two releases.

@@ -1,4 +1,5 @@
-"""Numbers, sizes and times as people read them; the same words as the browser's side uses (`assets/format.js`, `assets/ago.js`)."""
+"""Numbers, sizes and times as people read them; the same words as the browser's side uses (`assets/format.js`,
+`assets/ago.js`)."""
 
 from __future__ import annotations
 

@@ -1,35 +1,37 @@
 """One person's door to the house: whatever a page reads or changes goes through here, and nothing else does.
 
-A workspace belongs to a principal and sees that principal's team alone. Its methods run in threads, so that a page never
-holds up the server's event loop, and raise DashError; what they answer are frozen dataclasses, made for showing.
+A workspace belongs to a principal and sees that principal's team alone. Its methods run in threads, so that a page
+never holds up the server's event loop, and raise DashError; what they answer are frozen dataclasses, made for showing.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
 from dash_app.app import App
 from dash_app.domain.access import Principal
-from dash_app.domain.errors import Conflict, DashError, Invalid, NotFound
+from dash_app.domain.errors import Conflict, DashError, Invalid, NotFound, Unauthorized
 from dash_app.domain.events import Payload, PayloadInfo, Reject
 from dash_app.domain.kinds import Kind
 from dash_app.domain.mapping import load_mapping_text, mapping_text, parse_mapping
-from dash_app.domain.specs import Dashboard, MappingVersion, Pipeline, PipelineStats
+from dash_app.domain.specs import Dashboard, MappingVersion, Pipeline
 from dash_app.live.views import health
+from dash_app.pages.shown import Created, Detail, Line, Overview, Preview
 from dash_app.pipelines import dashboards as dashboard_documents
 from dash_app.pipelines import setup
 from dash_app.pipelines.mapping import compile_mapping
 from dash_app.pipelines.propose import propose_dashboard
 from dash_app.pipelines.query import Queries
-from dash_app.storage import bronze_reading, catalog, ledger, payloads
-from dash_app.storage.ledger import Poll, Run
+from dash_app.storage import bronze, catalog, ledger
+from dash_app.storage.ledger import Run
 from dash_app.storage.unit import Unit
 
 T = TypeVar("T")
+#: Answers who the same browser is now; None where its session has ended.
+Renew = Callable[[], Awaitable[Principal | None]]
 
 #: Rows of a page's lists.
 SHOWN = 100
@@ -41,102 +43,26 @@ PREVIEW_BYTES = 4 << 20
 MOST_COUNTED = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One pipeline as lists show it."""
-
-    pipeline: Pipeline
-    stats: PipelineStats
-    health: str
-    #: Rejects of the last hour, and how many polls have failed in a row.
-    rejects: int
-    failures: int
-
-    @property
-    def address(self) -> str:
-        return address_of(self.pipeline)
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """What the first page shows. `today`: records of the last 24 hours; None where they were not counted."""
-
-    lines: Sequence[Line]
-    dashboards: Sequence[Dashboard]
-    today: int | None
-
-    @property
-    def attention(self) -> list[Line]:
-        """Pipelines that somebody should look at, the worst first."""
-        order = {"failing": 0, "rejects": 1, "waiting": 2}
-        return sorted((line for line in self.lines if line.health in order), key=lambda line: order[line.health])
-
-
-@dataclass(frozen=True, slots=True)
-class Detail:
-    """One pipeline as its own page shows it."""
-
-    line: Line
-    options: Mapping[str, Any]
-    webhook_url: str | None
-    #: How senders sign, and how many secrets are valid now.
-    signed: bool
-    secrets: int
-    #: A script that posts a sample, with a placeholder for the secret.
-    script: str
-    poll: Poll | None
-    last_run: Run | None
-    dashboard: str | None
-    #: Whether anything has been written into a table yet.
-    fields: Sequence[str]
-
-    @property
-    def pipeline(self) -> Pipeline:
-        return self.line.pipeline
-
-
-@dataclass(frozen=True, slots=True)
-class Created:
-    """A new pipeline with what is shown this once."""
-
-    pipeline: Pipeline
-    secret: str | None
-    webhook_url: str | None
-    script: str
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What a mapping makes of the last payloads. `problems`: (place, message); `rows`: the newest first."""
-
-    problems: Sequence[tuple[str, str]] = ()
-    columns: Sequence[str] = ()
-    numeric: frozenset[str] = frozenset()
-    units: Mapping[str, str] = field(default_factory=dict)
-    rows: Sequence[Sequence[Any]] = ()
-    records: int = 0
-    rejects: Sequence[Reject] = ()
-    rejected: int = 0
-    filtered: int = 0
-    payloads: int = 0
-
-
-def address_of(pipeline: Pipeline) -> str:
-    """The path of a pipeline's page: its slug, or its id where another page has that name."""
-    return f"/pipelines/{pipeline.id if pipeline.slug == 'new' else pipeline.slug}"
-
-
 class Workspace:
     """What one principal can see and do. `base`: how the browser reaches this server, such as http://127.0.0.1:5006."""
 
-    def __init__(self, app: App, queries: Queries, principal: Principal, base: str) -> None:
+    def __init__(self, app: App, queries: Queries, principal: Principal, base: str, renew: Renew) -> None:
         self._app = app
         self._queries = queries
+        self._renew = renew
         self.principal = principal
         self.base = (app.settings.public_url or base).rstrip("/")
 
+    async def _allow(self, action: str) -> None:
+        """Asks again who this is: a page may stay open for longer than its session, or than a role."""
+        principal = await self._renew()
+        if principal is None or (principal.user, principal.team) != (self.principal.user, self.principal.team):
+            raise Unauthorized("Your session has ended; log in again.")
+        self.principal = principal
+        principal.require(action)
+
     async def _read(self, action: str, function: Callable[[Unit], T]) -> T:
-        self.principal.require(action)
+        await self._allow(action)
 
         def run() -> T:
             with self._app.database.team(self.principal.team) as unit:
@@ -158,7 +84,9 @@ class Workspace:
         stats = catalog.stats(unit, [p.id for p in found])
         failures = dict(unit.rows("SELECT pipeline_id, failures FROM polls WHERE failures > 0"))
         rejects = dict(
-            unit.rows("SELECT pipeline_id, count(*) FROM rejects WHERE at > now() - interval '1 hour' GROUP BY pipeline_id")
+            unit.rows(
+                "SELECT pipeline_id, count(*) FROM rejects WHERE at > now() - interval '1 hour' GROUP BY pipeline_id"
+            )
         )
         return [
             Line(
@@ -194,7 +122,12 @@ class Workspace:
             return None
         total = 0
         for line in mapped:
-            document = {"pipeline": str(line.pipeline.id), "select": [{"agg": "count", "as": "n"}], "from": "now-24h", "to": "now"}
+            document = {
+                "pipeline": str(line.pipeline.id),
+                "select": [{"agg": "count", "as": "n"}],
+                "from": "now-24h",
+                "to": "now",
+            }
             try:
                 frame = self._queries.run(self.principal.team, document).frame
             except DashError:
@@ -235,15 +168,19 @@ class Workspace:
         return f"{self.base}/webhooks/{pipeline}"
 
     async def payloads(self, pipeline: UUID) -> list[PayloadInfo]:
-        """The newest that the inbox holds; older ones are in bronze alone."""
-        return await self._read("payloads.read", lambda unit: payloads.recent(unit, pipeline, limit=SHOWN))
+        """The newest, without their bodies."""
+        return await self._read(
+            "payloads.read", lambda unit: bronze.recent(unit, self._app.objects, pipeline, limit=SHOWN)
+        )
 
     async def payload(self, pipeline: UUID, payload: str) -> Payload:
         """One payload, body and all, from the inbox or from bronze; NotFound."""
         number = int(payload) if payload.isascii() and payload.isdigit() and len(payload) < 20 else 0
 
         def read(unit: Unit) -> Payload:
-            found = bronze_reading.read_payload(unit, self._app.objects, number, pipeline=pipeline) if 0 < number < 2**63 else None
+            found = (
+                bronze.read_payload(unit, self._app.objects, number, pipeline=pipeline) if 0 < number < 2**63 else None
+            )
             if found is None:
                 raise NotFound(f"this pipeline has no payload '{payload[:40]}'")
             return found
@@ -283,7 +220,9 @@ class Workspace:
         def create(unit: Unit) -> str:
             found = catalog.pipeline(unit, pipeline)
             if found.mapping_version is None:
-                raise Conflict("There is no mapping yet: send the first payload, or write a mapping, and then try again.")
+                raise Conflict(
+                    "There is no mapping yet: send the first payload, or write a mapping, and then try again."
+                )
             spec = parse_mapping(catalog.mapping(unit, found.id, found.mapping_version).document)
             document = propose_dashboard(found, spec)
             document["uid"] = dashboard_documents.free_uid(unit, document["uid"])
@@ -304,6 +243,14 @@ class Workspace:
             return [(place.lstrip("."), what) for place, what in error.problems]
         return []
 
+    def is_open(self, kind: str, options: Mapping[str, Any]) -> bool:
+        """Whether anybody who knows its address could send to such a source."""
+        try:
+            signature = getattr(self._app.sources[kind].from_options(options, ""), "signature", None)
+        except Invalid:
+            return False
+        return signature is not None and not signature.signed
+
     async def create_pipeline(self, document: Mapping[str, Any]) -> Created:
         """Invalid names each place that is wrong: name, slug, source.options.url, mapping.fields[0].type."""
 
@@ -317,7 +264,8 @@ class Workspace:
         kind = self._app.sources[made.source_kind]
         signature = getattr(kind.from_options(made.source_options), "signature", None)
         url = self._webhook_url(made.id) if kind.pushed else None
-        return Created(made, secret, url, signature.curl(url, secret or "") if signature is not None and url else "")
+        script = signature.curl(url, secret or "") if signature is not None and url else ""
+        return Created(made, secret, url, script, bool(signature is not None and signature.signed))
 
     # Mapping ------------------------------------------------------------------------------------------------------
 
@@ -335,7 +283,7 @@ class Workspace:
     async def preview(self, pipeline: UUID, text: str) -> Preview:
         """What the mapping in `text` makes of the last payloads; everything that is wrong with it is in the answer."""
 
-        self.principal.require("payloads.read")
+        await self._allow("payloads.read")
 
         def run() -> Preview:
             try:
@@ -344,7 +292,7 @@ class Workspace:
             except Invalid as error:
                 return Preview(problems=error.problems or (("", error.message),))
             with self._app.database.team(self.principal.team) as unit:
-                chosen = self._sample(unit, pipeline)
+                chosen = bronze.newest(unit, self._app.objects, pipeline, limit=PREVIEWED, max_bytes=PREVIEW_BYTES)
             mapped = plan.run(chosen)
             frame = mapped.frame
             columns = [name for name in frame.columns if name not in ("_received", "_payload", "_index", "_key")]
@@ -361,23 +309,6 @@ class Workspace:
             )
 
         return await asyncio.to_thread(run)
-
-    def _sample(self, unit: Unit, pipeline: UUID) -> list[Payload]:
-        infos = payloads.recent(unit, pipeline, limit=PREVIEWED)
-        wanted: list[int] = []
-        room = PREVIEW_BYTES
-        for info in infos:
-            room -= info.size
-            if room < 0 and wanted:
-                break
-            wanted.append(info.id)
-        if not wanted:
-            # Nothing in the inbox any more: the newest of each of the last bronze files.
-            rows = unit.rows(
-                "SELECT max_payload FROM bronze_files WHERE pipeline_id = %s ORDER BY max_payload DESC LIMIT 3", (pipeline,)
-            )
-            wanted = [row[0] for row in rows]
-        return bronze_reading.read_payloads(unit, self._app.objects, wanted, pipeline=pipeline)
 
     async def save_mapping(self, pipeline: UUID, text: str, note: str) -> int:
         """The number of the new version, which new payloads are mapped with from now on. Raises Invalid."""
@@ -399,4 +330,3 @@ def _dashboard_of(dashboards: Sequence[Dashboard], pipeline: Pipeline) -> str | 
         if shown and shown <= names:
             return one.uid
     return None
-

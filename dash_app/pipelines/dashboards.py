@@ -45,7 +45,7 @@ def check_dashboard(document: Mapping[str, Any]) -> dict[str, Any]:
     if made.get("uid") is None:
         made["uid"] = ids.slug_from(title or "")
     if not isinstance(made["uid"], str) or not ids.SLUG.fullmatch(made["uid"]):
-        problems.append(("uid", "2 to 41 of a-z, 0-9 and _, beginning with a letter"))
+        problems.append(("uid", "1 to 41 of a-z, 0-9 and _, beginning with a letter"))
     made.setdefault("time", {"from": "now-24h", "to": "now"})
     made.setdefault("refresh", "live")
     if made["refresh"] not in _REFRESH:

@@ -26,6 +26,8 @@ from dash_app.domain.specs import PathStep
 
 MAX_DEPTH = 100
 MAX_RECORDS = 500_000
+#: Of `{` and `[` in one JSON text: each may become an object of Python's, hundreds of bytes for two.
+MAX_BRACKETS = 600_000
 MAX_EXCERPT = 4096
 JSON_BLANKS = b" \t\r\n"
 
@@ -221,8 +223,11 @@ def lines_of(body: bytes) -> Iterator[bytes]:
 
 def parse_json(raw: bytes) -> Any:
     """The value of a JSON text. Raises Unreadable with the reason."""
+    brackets = raw.count(b"[") + raw.count(b"{")
+    if brackets > MAX_BRACKETS:
+        raise Unreadable(f"more than {MAX_BRACKETS:,} objects and arrays")
     try:
-        if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+        if brackets <= MAX_DEPTH:
             return orjson.loads(raw)
         # The parser has a limit of its own; brackets around the text leave just so many levels for it.
         wraps = _parser_depth() - MAX_DEPTH

@@ -68,12 +68,14 @@ def check_pattern(pattern: str) -> None:
     try:
         pl.select(pl.lit("").str.contains(pattern))
     except pl.exceptions.PolarsError as error:
-        raise Invalid(f"'{pattern[:60]}' is not a regular expression that can be used: {_last_line(error)}") from None
+        raise Invalid(f"'{pattern[:60]}' is not a regular expression that can be used: {_told(error)}") from None
 
 
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].removeprefix("error: ") if lines else "it cannot be read"
+def _told(error: Exception) -> str:
+    """What is wrong, of all that the library says about it."""
+    lines = str(error).splitlines()
+    plain = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), lines[0])
+    return plain.removeprefix("regex error: ")
 
 
 _Compiled = tuple[pl.Expr, pl.Expr | None]

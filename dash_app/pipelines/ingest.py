@@ -1,10 +1,9 @@
 """The story of one batch: claimed, mapped, written, counted, announced, in one transaction.
 
 A ring of the doorbell brings a worker here. It takes the ring back, becomes the pipeline's one writer, claims the
-oldest
-payloads that wait, and commits their rows together with the notes that they are done. Whatever ends the worker on
-the way
-leaves the payloads waiting, and the next one begins again: each payload counts once, however many workers it took.
+oldest payloads that wait, and commits their rows together with the notes that they are done. Whatever ends the worker
+on the way leaves the payloads waiting, and the next one begins again: each payload counts once, however many workers it
+took.
 """
 
 from __future__ import annotations
@@ -52,6 +51,24 @@ class _Compiled:
     spec: MappingSpec
     plan: Plan
     document: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class _Change:
+    """What a claim changes in silver: rows added and deleted, and the first and the last time of all of them."""
+
+    added: int = 0
+    deleted: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+
+    def add(self, claimed: silver.Claimed) -> None:
+        added = claimed.frame["_time"]
+        self.added += len(added)
+        self.deleted += len(claimed.replaced)
+        moments = (self.first, self.last, added.min(), added.max(), *claimed.replaced)
+        known = [moment for moment in moments if isinstance(moment, datetime)]
+        self.first, self.last = min(known, default=None), max(known, default=None)
 
 
 class Ingest:
@@ -120,7 +137,10 @@ class Ingest:
         if len(loaded) < len(claim.payload_ids):
             here = {payload.id for payload in loaded}
             gone = [wanted for wanted in claim.payload_ids if wanted not in here]
-            loaded = sorted([*loaded, *bronze.read_payloads(unit, self._app.objects, gone)], key=lambda p: p.id)
+            loaded = sorted(
+                [*loaded, *bronze.read_payloads(unit, self._app.objects, gone, pipeline=claim.pipeline)],
+                key=lambda p: p.id,
+            )
             if len(loaded) < len(claim.payload_ids):
                 here = {payload.id for payload in loaded}
                 lost = [wanted for wanted in claim.payload_ids if wanted not in here]
@@ -151,7 +171,7 @@ class Ingest:
             )
             for p in loaded
         ]
-        self._account(unit, claim, loaded, 0, pl.DataFrame(), rejects)
+        self._account(unit, claim, loaded, 0, _Change(), rejects)
 
     def _compiled(self, unit: Unit, pipeline: UUID, version: int) -> _Compiled:
         key = (pipeline, version)
@@ -167,25 +187,30 @@ class Ingest:
 
     def _map(self, unit: Unit, claim: Claim, loaded: Sequence[Payload], version: int, *, careful: bool) -> None:
         compiled = self._compiled(unit, claim.pipeline, version)
+        change = _Change()
         if not careful:
             mapped = compiled.plan.run(loaded)
-            frame = self._write(unit, claim.pipeline, version, compiled.spec, mapped.frame)
-            self._account(unit, claim, loaded, version, frame, mapped.rejects)
+            self._write(unit, claim.pipeline, version, compiled.spec, mapped.frame, change)
+            self._account(unit, claim, loaded, version, change, mapped.rejects)
             return
         log.warning("ingest.careful", pipeline=str(claim.pipeline), payloads=len(loaded))
+        # Nothing is said to the database while the children work, each for as long as its limits allow.
+        unit.execute("SET LOCAL idle_in_transaction_session_timeout = '1h'")
         mapped = map_isolated(compiled.document, loaded)
-        frame, rejects = self._write_carefully(unit, claim.pipeline, version, compiled.spec, mapped)
-        self._account(unit, claim, loaded, version, frame, rejects)
+        rejects = self._write_carefully(unit, claim.pipeline, version, compiled.spec, mapped, change)
+        self._account(unit, claim, loaded, version, change, rejects)
 
-    def _write(self, unit: Unit, pipeline: UUID, version: int, spec: MappingSpec, frame: pl.DataFrame) -> pl.DataFrame:
-        """Writes the rows and their rollups; answers the rows that were new."""
+    def _write(
+        self, unit: Unit, pipeline: UUID, version: int, spec: MappingSpec, frame: pl.DataFrame, change: _Change
+    ) -> None:
+        """Writes the rows that win their keys, and their rollups, and notes them in `change`."""
         if frame.is_empty():
-            return frame
+            return
         target = self._target(unit, pipeline, version, spec, frame)
-        kept = silver.claim_keys(unit, target, frame, spec.on_duplicate) if spec.key else frame
-        if not kept.is_empty():
-            silver.write(unit, target, kept, rollup(kept, spec.metrics, target.dims))
-        return kept
+        claimed = silver.claim_keys(unit, target, frame, spec.on_duplicate) if spec.key else silver.Claimed(frame)
+        if not claimed.frame.is_empty():
+            silver.write(unit, target, claimed.frame, rollup(claimed.frame, spec.metrics, target.dims))
+        change.add(claimed)
 
     def _target(
         self, unit: Unit, pipeline: UUID, version: int, spec: MappingSpec, frame: pl.DataFrame
@@ -197,19 +222,22 @@ class Ingest:
         return found
 
     def _write_carefully(
-        self, unit: Unit, pipeline: UUID, version: int, spec: MappingSpec, mapped: Mapped
-    ) -> tuple[pl.DataFrame, list[Reject]]:
-        """Writes payload by payload behind savepoints, so that one that the database refuses stands alone."""
-        written, rejects = [mapped.frame.clear()], list(mapped.rejects)
+        self, unit: Unit, pipeline: UUID, version: int, spec: MappingSpec, mapped: Mapped, change: _Change
+    ) -> list[Reject]:
+        """Writes payload by payload behind savepoints, so that one that the database refuses stands alone.
+
+        Answers all rejects: the mapping's, and one for each payload that was refused.
+        """
+        rejects = list(mapped.rejects)
         for part in mapped.frame.partition_by("_payload", maintain_order=True):
             unit.execute("SAVEPOINT payload")
             try:
-                written.append(self._write(unit, pipeline, version, spec, part))
+                self._write(unit, pipeline, version, spec, part, change)
             except Permanent as error:
                 unit.execute("ROLLBACK TO SAVEPOINT payload")
                 reason = f"its rows could not be written: {error.message[:500]}"
                 rejects.append(Reject(part["_payload"][0], -1, "payload", reason))
-        return pl.concat(written), rejects
+        return rejects
 
     def _account(
         self,
@@ -217,7 +245,7 @@ class Ingest:
         claim: Claim,
         loaded: Sequence[Payload],
         version: int,
-        frame: pl.DataFrame,
+        change: _Change,
         rejects: Sequence[Reject],
     ) -> None:
         ledger.add_rejects(unit, claim.team, claim.pipeline, version, rejects)
@@ -226,23 +254,23 @@ class Ingest:
             claim.team,
             claim.pipeline,
             payloads=len(loaded),
-            records=len(frame),
+            # What silver has, and not what was written: a row that lost its key to a new one is no record any more.
+            records=change.added - change.deleted,
             rejects=len(rejects),
             last_received=max((p.received_at for p in loaded), default=None),
         )
-        first, last = (frame["_time"].min(), frame["_time"].max()) if len(frame) else (None, None)
         unit.notify(
             RowsAdded(
                 pipeline=str(claim.pipeline),
                 version=version,
-                rows=len(frame),
+                rows=change.added,
                 rejects=len(rejects),
-                time_min=_epoch_ms(first),
-                time_max=_epoch_ms(last),
+                time_min=_epoch_ms(change.first),
+                time_max=_epoch_ms(change.last),
                 at=time.time_ns() // 1_000_000,
             )
         )
 
 
-def _epoch_ms(moment: Any) -> int | None:
-    return int(moment.timestamp() * 1000) if isinstance(moment, datetime) else None
+def _epoch_ms(moment: datetime | None) -> int | None:
+    return int(moment.timestamp() * 1000) if moment is not None else None

@@ -62,22 +62,21 @@ def _attempt(document: Mapping[str, Any], payloads: Sequence[Payload], limits: L
     child.start()
     theirs.close()
     answer: Mapped | str | None = None
+    # Also when the child has ended: then there is the end of the pipe to read.
+    in_time = ours.poll(limits.wall)
     try:
-        if ours.poll(limits.wall):
+        if in_time:
             answer = ours.recv()
-    except EOFError:
-        answer = None
+    except (EOFError, OSError):
+        # Ended before its answer, or in the middle of it; how it ended is known once it is gone.
+        child.join(10)
     finally:
-        if child.is_alive() and answer is None and not ours.closed:
-            child.join(timeout=0.2)
-        timed_out = child.is_alive() and answer is None
-        if child.is_alive():
-            child.kill()
+        child.kill()
         child.join()
         ours.close()
     if answer is not None:
         return answer
-    if timed_out:
+    if not in_time:
         return f"took longer than {limits.wall:g} s"
     code = child.exitcode or 0
     return f"ended the process ({signal.Signals(-code).name})" if code < 0 else f"ended the process (status {code})"

@@ -25,9 +25,11 @@ _NOBODY = UUID(int=0)
 _SAMPLE_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-def compile_mapping(spec: MappingSpec, *, version: int = 0, strict: bool = True) -> Plan:
-    """The plan of a mapping; `version` is written into its rejects. Without `strict` every record goes the loose road,
-    which gives the same and takes longer: for holding one against the other.
+def compile_mapping(spec: MappingSpec, *, version: int = 0, strict: bool | None = None) -> Plan:
+    """The plan of a mapping; `version` is written into its rejects.
+
+    Both roads give the same, so `strict` is a matter of speed, and of holding one against the other: None takes the
+    strict road where it pays, True wherever it can, False never.
 
     Raises Invalid where an expression or a time pattern cannot be used. Compiling takes milliseconds: keep the plan.
     """

@@ -38,6 +38,8 @@ from dash_app.pipelines.strict import Strict, StrictRoad
 
 #: Bytes that go down the strict road at once. Larger batches are read in pieces, which changes nothing but memory.
 STRICT_BYTES = 16 * 1024 * 1024
+#: Fewer bytes than these are sooner read one by one than in columns.
+STRICT_FROM_BYTES = 32 * 1024
 #: A payload with fewer lines than this is not worth a parse of its own.
 STRICT_LINES = 200
 
@@ -62,13 +64,14 @@ class Mapped:
 class Plan:
     """A compiled mapping. It holds no state between runs and may be used by several threads."""
 
-    def __init__(self, spec: MappingSpec, *, version: int = 0, strict: bool = True) -> None:
+    def __init__(self, spec: MappingSpec, *, version: int = 0, strict: bool | None = None) -> None:
         self.spec = spec
         self.version = version
         self._shape = shape = Shape.of(spec)
         self._leaves = [leaf for leaf in shape.leaves if leaf.origin == "record"]
         self._outer = [leaf for leaf in shape.leaves if leaf.origin != "record"]
-        plain = strict and spec.records is None and all(leaf.origin != "payload" for leaf in self._outer)
+        plain = strict is not False and spec.records is None and all(leaf.origin != "payload" for leaf in self._outer)
+        self._strict_from = 0 if strict else STRICT_FROM_BYTES
         self._strict = StrictRoad.of(self._leaves) if plain else None
         self._columns = {
             "_time": times.MOMENT,
@@ -137,7 +140,11 @@ class _Run:
             if size > STRICT_BYTES:
                 self._read(group)
                 group, size = [], 0
-        self._read(group)
+        if size >= self.plan._strict_from:
+            self._read(group)
+        else:
+            for position, _ in group:
+                self._loosely(position)
 
     def _strict_body(self, body: bytes, kind: str) -> bytes | None:
         """The body for the strict road: lines, or a JSON object on one line; None where it cannot go there."""
@@ -229,7 +236,7 @@ class _Run:
         if not bad:
             return frame
         wrong = frame["_pos"].is_in(list(bad))
-        for row in frame.filter(wrong).select(_PLACES).iter_rows():
+        for row in frame.filter(wrong).select(*_PLACES).iter_rows():
             leaf, reason = bad[row[0]]
             self._refuse(row[0], row[1], leaf.label, reason, self._excerpt(*row))
         return frame.filter(~wrong)
@@ -237,7 +244,7 @@ class _Run:
     def _outer(self, leaf: Leaf) -> tuple[pl.Series, dict[int, str]]:
         if leaf.origin == "headers":
             name = str(leaf.path[0])
-            return column_of([payload.headers.get(name) for payload in self.payloads], leaf.want, textual=True)
+            return column_of([payload.headers.get(name) or None for payload in self.payloads], leaf.want, textual=True)
         values = [value_at(self.decoder.whole.get(place), leaf.path) for place in range(len(self.payloads))]
         forms = [body_kind(payload.content_type) == "form" for payload in self.payloads]
         typed, reasons = column_of(

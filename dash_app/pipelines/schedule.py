@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS = 1.0
 MAINTENANCE_SECONDS = 60.0
 ARCHIVE_SECONDS = 2.0
+COLLECT_SECONDS = 86_400.0
 
 
 class Clock:
@@ -31,7 +32,8 @@ class Clock:
     def __init__(self, app: Resources) -> None:
         self._app = app
         self._ours = False
-        self._next: dict[str, float] = {"maintain": 0.0, "archive": 0.0}
+        # Not at once: a clock that changes hands would list the whole store each time.
+        self._next: dict[str, float] = {"collect": time.monotonic() + COLLECT_SECONDS}
 
     def tick(self, unit: Unit) -> None:
         """One tick on the connection whose life is the lock's."""
@@ -48,14 +50,16 @@ class Clock:
             ledger.enqueue(unit, IO, name_of("poll"), str(pipeline))
         if self._due("archive", ARCHIVE_SECONDS):
             for pipeline in bronze.due(unit):
-                ledger.enqueue(unit, IO, name_of("archive"), str(pipeline), priority=-1)
+                ledger.enqueue_once(unit, IO, name_of("archive"), str(pipeline), priority=-1)
         if self._due("maintain", MAINTENANCE_SECONDS):
-            ledger.enqueue(unit, IO, name_of("maintain"), "", priority=1)
+            ledger.enqueue_once(unit, IO, name_of("maintain"), "", priority=1)
+        if self._due("collect", COLLECT_SECONDS):
+            ledger.enqueue(unit, IO, name_of("collect"), "", priority=-2)
         unit.commit()
 
     def _due(self, what: str, every: float) -> bool:
         now = time.monotonic()
-        if now < self._next[what]:
+        if now < self._next.get(what, 0.0):
             return False
         self._next[what] = now + every
         return True

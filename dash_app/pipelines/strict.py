@@ -35,6 +35,7 @@ _DTYPES: Mapping[str, pl.DataType] = {
     "moment": pl.String(),
 }
 _QUOTE, _COLON, _OPEN, _CLOSE, _BRACKET, _NEWLINE, _RETURN, _SPACE = b'":{}[\n\r '
+_NUMERALS = list(b"-0123456789")
 #: Blank lines before the first, so that eight bytes can be read before every key.
 _MARGIN = b"\n" * 8
 
@@ -188,7 +189,7 @@ def _key_part(value: pl.Expr, dtype: pl.DataType, first: npt.NDArray[np.uint8] |
         return "s" + value, simple
     begins = pl.lit(pl.Series(first))
     text = begins == _QUOTE
-    number = (begins != _QUOTE) & value.str.contains(r"^(?:0|-?[1-9][0-9]{0,14})$")
+    number = begins.is_in(_NUMERALS) & value.str.contains(r"^(?:0|-?[1-9][0-9]{0,14})$")
     return pl.when(text).then("s" + value).otherwise("n" + value), (text & simple) | number | value.is_null()
 
 

@@ -80,7 +80,7 @@ class Queues:
         self._client = guarded_client(app.allowed_networks, allow=app.allowed_addresses, own_ports=app.own_ports)
         self._queues = {INGEST: _queue(app, INGEST), IO: _queue(app, IO)}
         self._register(INGEST, self._tasks_ingest)
-        for task in (self._task_poll, self._task_archive, self._task_maintain):
+        for task in (self._task_poll, self._task_archive, self._task_maintain, self._task_collect):
             self._register(IO, task)
 
     def _register(self, queue: str, method: Callable[[str], None]) -> None:
@@ -111,6 +111,12 @@ class Queues:
             payloads.prune_deliveries(unit, payload_id_floor(datetime.now(UTC) - payloads.DELIVERY_WINDOW))
             ledger.prune_runs(unit)
             unit.commit()
+
+    def _task_collect(self, argument: str) -> None:
+        """Removes objects that a crash left behind between their upload and the manifest."""
+        collected = bronze.collect_orphans(self.app.database, self.app.objects)
+        if collected.removed or collected.kept:
+            log.info("bronze.orphans", removed=collected.removed, bytes=collected.bytes, kept=collected.kept)
 
     def consumer(self, queue: str, threads: int) -> Consumer:
         """A consumer of one queue; its `run` blocks until SIGTERM, and finishes what is in hand."""

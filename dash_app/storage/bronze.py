@@ -3,7 +3,7 @@
 Archiving is: build a file from what waits, put it under a key made of its content, know that the store holds it, and
 then in one transaction note it in the manifest and take the notes of what waited away. A crash before that transaction
 leaves an object that nothing refers to; the next attempt with the same rows finds it under the same key and adopts it.
-Here is the archiver; reading and upkeep have files of their own, and this is the door to all three.
+Here is the archiver; reading, listing and upkeep have files of their own, and this is the door to all of them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from uuid import UUID
 
 from dash_app.domain.errors import Permanent
 from dash_app.domain.ids import payload_id_floor, payload_id_time
+from dash_app.storage.bronze_listing import newest, recent
 from dash_app.storage.bronze_reading import as_array, groups, present, read_payload, read_payloads, scan
 from dash_app.storage.bronze_upkeep import Collected, Released, collect_orphans, lock_archive, release
 from dash_app.storage.engine import Database
@@ -35,8 +36,10 @@ __all__ = [
     "collect_orphans",
     "describe",
     "due",
+    "newest",
     "read_payload",
     "read_payloads",
+    "recent",
     "release",
     "scan",
 ]

@@ -136,7 +136,9 @@ def _delete_strays(database: Database, horizon: int, limit: int) -> int:
         gone = unit.execute(
             "DELETE FROM payloads_default WHERE id IN ("
             "SELECT d.id FROM payloads_default d WHERE d.id < %s AND NOT EXISTS ("
-            "SELECT FROM unarchived u WHERE u.pipeline_id = d.pipeline_id AND d.id = ANY(u.payload_ids)) LIMIT %s)",
+            "SELECT FROM unarchived u WHERE u.pipeline_id = d.pipeline_id AND d.id = ANY(u.payload_ids)) "
+            # Oldest first, so that a file whose first payload is still here is here as a whole: a list relies on it.
+            "ORDER BY d.id LIMIT %s)",
             (horizon, limit),
         ).rowcount
         unit.commit()

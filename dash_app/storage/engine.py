@@ -97,35 +97,32 @@ class Database:
 
     @contextmanager
     def _unit(self, role: Role) -> Iterator[Unit]:
-        try:
-            connection = self._engines[role].connect()
-        except (sa.exc.OperationalError, sa.exc.TimeoutError) as error:
-            raise Unavailable("the database cannot be reached") from error
-        with connection:
+        with self._connection(role) as connection:
             unit = Unit(connection)
             try:
                 yield unit
-            except (sa.exc.OperationalError, psycopg.OperationalError) as error:
+            finally:
                 unit.rollback()
-                raise Unavailable(f"the database did not answer: {str(error).splitlines()[0]}") from error
-            except BaseException:
-                unit.rollback()
-                raise
-            unit.rollback()
 
     @contextmanager
     def own(self, role: Role) -> Iterator[Unit]:
         """A unit on a connection outside the pool, closed at the end: for locks that live as long as it does."""
+        with self._connection(role) as connection:
+            connection.detach()
+            yield Unit(connection)
+
+    @contextmanager
+    def _connection(self, role: Role) -> Iterator[sa.Connection]:
+        """A connection of the pool; Unavailable wherever it is lost, be it while giving it back."""
         try:
             connection = self._engines[role].connect()
         except (sa.exc.OperationalError, sa.exc.TimeoutError) as error:
             raise Unavailable("the database cannot be reached") from error
-        with connection:
-            connection.detach()
-            try:
-                yield Unit(connection)
-            except (sa.exc.OperationalError, psycopg.OperationalError) as error:
-                raise Unavailable(f"the database did not answer: {str(error).splitlines()[0]}") from error
+        try:
+            with connection:
+                yield connection
+        except (sa.exc.OperationalError, psycopg.OperationalError) as error:
+            raise Unavailable(f"the database did not answer: {str(error).splitlines()[0]}") from error
 
     def connect(self, role: Role, *, autocommit: bool = True) -> psycopg.Connection[Any]:
         """A connection of one's own, outside the pools: for LISTEN, for the queue, for the group commit."""

@@ -229,6 +229,16 @@ def enqueue(unit: Unit, queue: str, task: str, argument: str, *, priority: float
     unit.execute("SELECT dash.enqueue(%s, %s, %s, %s)", (queue, task, argument, priority))
 
 
+def enqueue_once(unit: Unit, queue: str, task: str, argument: str, *, priority: float = 0) -> None:
+    """Puts a task on a queue unless the same one waits there: what stays due while others are slow must not pile up."""
+    unit.execute(
+        "SELECT dash.enqueue(%(queue)s, %(task)s, %(argument)s, %(priority)s) WHERE NOT EXISTS ("
+        "  SELECT FROM huey_task WHERE queue = %(queue)s AND convert_from(data, 'UTF8')::json ->> 1 = %(task)s"
+        "  AND convert_from(data, 'UTF8')::json -> 6 ->> 0 = %(argument)s)",
+        {"queue": queue, "task": task, "argument": argument, "priority": priority},
+    )
+
+
 def become_clock(unit: Unit) -> bool:
     """Whether this connection is the one whose ticks count; true until it is closed."""
     return unit.value("SELECT pg_try_advisory_lock(hashtextextended('dash.clock', 3))") is True

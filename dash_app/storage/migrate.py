@@ -43,7 +43,8 @@ def upgrade(url: str) -> None:
         raise Unavailable(f"the database cannot be reached: {_line(error)}") from error
     except sa.exc.ProgrammingError as error:
         raise SettingsError(
-            f"DASH_DATABASE_URL: migrations failed: {_line(error)}; the role needs CREATEROLE and CREATE on the database"
+            f"DASH_DATABASE_URL: migrations failed: {_line(error)}; "
+            "the role needs CREATEROLE and CREATE on the database"
         ) from error
     finally:
         engine.dispose()

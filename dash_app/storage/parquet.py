@@ -2,8 +2,9 @@
 
 Rows are gathered in groups of about a MiB of bodies, and each group is compressed by itself. So a file is written with
 little memory, and one payload is read from it with two small requests: the footer, and the one group whose range of ids
-holds it. Every page carries a checksum. The footer names team and pipeline, so that a file explains itself without the
-manifest. The bytes depend on the rows alone: the same rows give the same file.
+holds it. What a list shows of a payload stands before its headers and its body, side by side, so that a list is read
+without them. Every page carries a checksum. The footer names team and pipeline, so that a file explains itself without
+the manifest. The bytes depend on the rows alone: the same rows give the same file.
 """
 
 from __future__ import annotations
@@ -33,17 +34,31 @@ SCHEMA = pa.schema(
         pa.field("payload_id", pa.int64(), nullable=False),
         pa.field("received_at", pa.timestamp("us", tz="UTC"), nullable=False),
         pa.field("content_type", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
         pa.field("headers", pa.string(), nullable=False),
         pa.field("body", pa.binary(), nullable=False),
-        pa.field("source", pa.string(), nullable=False),
     ]
 )
+_HEADING = ["payload_id", "received_at", "content_type", "source", "size"]
+_WHOLE = ["payload_id", "received_at", "content_type", "headers", "body", "source"]
 _REPEATING = ["content_type", "headers", "source"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: As much of a file's end as is read at once: the footer of a full file takes a fraction of it.
 _TAIL = 1 << 16
 #: Files up to this size are read with one request.
 _SMALL = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What a list shows of a payload. `size`: of its body, in bytes."""
+
+    id: int
+    received_at: datetime
+    content_type: str
+    size: int
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +89,7 @@ class BronzeWriter:
             use_dictionary=_REPEATING,
             column_encoding={"payload_id": "DELTA_BINARY_PACKED", "received_at": "DELTA_BINARY_PACKED"},
             # The first and last of some bodies in the footer would help no reader.
-            write_statistics=["payload_id", "received_at", "content_type", "source"],
+            write_statistics=_HEADING,
             sorting_columns=[pq.SortingColumn(0)],
             write_page_checksum=True,
         )
@@ -82,9 +97,9 @@ class BronzeWriter:
     def add(self, rows: Sequence[Sequence[Any]]) -> None:
         """One group, sorted by id: (id, received_at in µs since 1970, content_type, headers, body, source) a row."""
         if rows:
-            columns = [
-                _column(field.type, values) for field, values in zip(SCHEMA, zip(*rows, strict=True), strict=True)
-            ]
+            given: dict[str, Sequence[Any]] = dict(zip(_WHOLE, zip(*rows, strict=True), strict=True))
+            given["size"] = [len(body) for body in given["body"]]
+            columns = [_column(field.type, given[field.name]) for field in SCHEMA]
             self._writer.write_batch(pa.record_batch(columns, schema=self._schema), row_group_size=len(rows))
 
     def finish(self) -> bytes:
@@ -152,6 +167,25 @@ class BronzeReader:
             first, end = (int(ids.search_sorted(edge, side="left")) for edge in (start, stop))
             yield from self._payloads(table.slice(first, end - first))
 
+    def newest(self, after: int, before: int, limit: int) -> list[Heading]:
+        """Up to `limit` payloads with after < id < before, the newest first, without reading headers and bodies."""
+        found: list[Heading] = []
+        for group, (low, high) in reversed(list(enumerate(self.ranges()))):
+            if len(found) >= limit or high <= after:
+                break
+            if low < before:
+                # A request for each group, since bodies lie between them; most of the time one is enough.
+                self._bytes.fetch(*self._extent(group, _HEADING))
+                with _damage(self.key):
+                    table = self._file.read_row_group(group, columns=_HEADING)
+                rows = zip(*(_values(table.column(name)) for name in _HEADING), strict=True)
+                found += [
+                    Heading(payload, _moment(received_at), content_type, size, source)
+                    for payload, received_at, content_type, source, size in reversed(list(rows))
+                    if after < payload < before
+                ]
+        return found[:limit]
+
     def _groups(self, groups: Sequence[int]) -> Iterator[pa.Table]:
         if groups:  # one request for what may be many; a file is small enough for that
             self._bytes.fetch(self._extent(groups[0])[0], self._extent(groups[-1])[1])
@@ -160,26 +194,29 @@ class BronzeReader:
                 table = self._file.read_row_group(group)
             yield table
 
-    def _extent(self, group: int) -> tuple[int, int]:
-        """From the first byte of a group to the one after its last: its columns lie side by side."""
+    def _extent(self, group: int, names: Sequence[str] = SCHEMA.names) -> tuple[int, int]:
+        """From the first byte of these columns of a group to the one after their last: they lie side by side."""
         about = self._file.metadata.row_group(group)
-        columns = [about.column(n) for n in range(about.num_columns)]
+        columns = [about.column(SCHEMA.get_field_index(name)) for name in names]
         starts = [column.dictionary_page_offset or column.data_page_offset for column in columns]
         stops = [start + column.total_compressed_size for start, column in zip(starts, columns, strict=True)]
         return min(starts), max(stops)
 
     def _payloads(self, table: pa.Table) -> list[Payload]:
         pipeline = UUID(self.about["pipeline"])
-        columns = [_values(table.column(name)) for name in SCHEMA.names]
+        columns = [_values(table.column(name)) for name in _WHOLE]
         plain: dict[str, Mapping[str, str]] = {}
         found = []
         for payload, received_at, content_type, headers, body, source in zip(*columns, strict=True):
             known = plain.get(headers)
             if known is None:
                 known = plain[headers] = json.loads(headers)
-            at = _EPOCH + timedelta(microseconds=received_at)
-            found.append(Payload(payload, pipeline, at, content_type, known, body, source))
+            found.append(Payload(payload, pipeline, _moment(received_at), content_type, known, body, source))
         return found
+
+
+def _moment(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:

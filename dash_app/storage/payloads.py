@@ -19,13 +19,13 @@ from uuid import UUID
 import psycopg
 
 from dash_app.domain.errors import BufferFull, Unavailable
-from dash_app.domain.events import Accepted, Arrival, Payload, PayloadInfo
+from dash_app.domain.events import Accepted, Arrival, Payload
 from dash_app.storage.engine import Database
 from dash_app.storage.unit import Unit
 
 _ACCEPT = (
     b"SELECT payload, duplicate FROM dash.accept_payloads("
-    b"%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[])"
+    b"%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %b::bytea[])"
 )
 
 #: How long a delivery id is remembered: a resend within this time is known for one.
@@ -273,23 +273,7 @@ def end_attempt(unit: Unit, pipeline: UUID) -> None:
     unit.execute("DELETE FROM attempts WHERE pipeline_id = %s", (pipeline,))
 
 
-# Looking in ----------------------------------------------------------------------------------------------------------
-
-
-def recent(unit: Unit, pipeline: UUID, *, limit: int, before: int | None = None) -> list[PayloadInfo]:
-    """Payloads that the inbox still holds, newest first, without their bodies."""
-    rows = unit.rows(
-        "SELECT p.id, p.received_at, p.content_type, octet_length(p.body), p.source, "
-        "EXISTS (SELECT FROM batches b WHERE b.pipeline_id = p.pipeline_id AND p.id = ANY(b.payload_ids)) "
-        "FROM payloads p WHERE p.pipeline_id = %(pipeline)s AND (%(before)s::bigint IS NULL OR p.id < %(before)s) "
-        "ORDER BY p.id DESC LIMIT %(limit)s",
-        {"pipeline": pipeline, "before": before, "limit": limit},
-    )
-    paused = unit.value("SELECT state FROM pipelines WHERE id = %s", (pipeline,)) == "paused"
-    return [
-        PayloadInfo(payload, at, kind, size, ("held" if paused else "waiting") if pending else "ingested", source)
-        for payload, at, kind, size, source, pending in rows
-    ]
+# Forgetting ----------------------------------------------------------------------------------------------------------
 
 
 def prune_deliveries(unit: Unit, floor: int, *, limit: int = 50_000) -> int:

@@ -16,7 +16,7 @@ from dash_app.domain.errors import Permanent
 from dash_app.domain.specs import SilverVersion
 from dash_app.storage import copy_binary
 from dash_app.storage.ddl import log, quote
-from dash_app.storage.silver_keys import claim_keys, prune_keys
+from dash_app.storage.silver_keys import Claimed, claim_keys, prune_keys
 from dash_app.storage.silver_rollups import (
     drop_dim,
     drop_oversized,
@@ -36,6 +36,7 @@ from dash_app.storage.silver_views import drop_view, refresh_view, repair_views
 from dash_app.storage.unit import Unit
 
 __all__ = [
+    "Claimed",
     "Written",
     "claim_keys",
     "copy_rows",

@@ -11,7 +11,9 @@ A key is kept as BLAKE2b of 128 bits: with 10 billion keys in a ledger the odds 
 
 from __future__ import annotations
 
-from datetime import UTC
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Final
 
@@ -25,8 +27,17 @@ from dash_app.storage.unit import Unit
 _RANK: Final = {"ignore": ["_received", "_payload", "_index"], "replace": ["_payload", "_index"]}
 
 
-def claim_keys(unit: Unit, version: SilverVersion, frame: pl.DataFrame, on_duplicate: str = "ignore") -> pl.DataFrame:
-    """The records of `frame` that win their key (`_key`, String or Binary), in their order and without `_key`.
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What came of claiming keys. `frame`: the records that won, in their order and without `_key`; `replaced`: the
+    `_time` of each row that was deleted because it lost its key to one of them."""
+
+    frame: pl.DataFrame
+    replaced: Sequence[datetime] = ()
+
+
+def claim_keys(unit: Unit, version: SilverVersion, frame: pl.DataFrame, on_duplicate: str = "ignore") -> Claimed:
+    """Lets the records of `frame` take their keys (`_key`, String or Binary).
 
     Records whose key is null are kept: they have no identity. Holders that lose their key to one of these records are
     deleted here, and their rollups computed anew; the records answered are for the caller to roll up and write.
@@ -49,11 +60,11 @@ def claim_keys(unit: Unit, version: SilverVersion, frame: pl.DataFrame, on_dupli
     hashed = keyed.with_columns(
         _key=pl.Series([blake2b(key, digest_size=16).digest() for key in keyed["_key"]], dtype=pl.Binary)
     ).sort("_key")
-    won = _claim(unit, version, hashed, on_duplicate) if hashed.height else []
+    won, replaced = _claim(unit, version, hashed, on_duplicate) if hashed.height else ([], [])
     if len(won) + len(nameless) == frame.height:
-        return frame.drop("_key")
+        return Claimed(frame.drop("_key"), replaced)
     kept = pl.concat([pl.Series("_row", won, pl.Int32), nameless]).sort()
-    return frame.drop("_key")[kept]
+    return Claimed(frame.drop("_key")[kept], replaced)
 
 
 def prune_keys(unit: Unit, version: SilverVersion, before: int) -> int:
@@ -61,8 +72,10 @@ def prune_keys(unit: Unit, version: SilverVersion, before: int) -> int:
     return unit.execute(f"DELETE FROM {qualified(version, version.keys)} WHERE payload < %s", (before,)).rowcount
 
 
-def _claim(unit: Unit, version: SilverVersion, rows: pl.DataFrame, on_duplicate: str) -> list[int]:
-    """Numbers (`_row`) of the rows that hold their key now."""
+def _claim(
+    unit: Unit, version: SilverVersion, rows: pl.DataFrame, on_duplicate: str
+) -> tuple[list[int], list[datetime]]:
+    """Numbers (`_row`) of the rows that hold their key now, and the times of those deleted for them."""
     keys = qualified(version, version.keys)
     parameters = [
         Array(rows.get_column(name), kind)
@@ -78,7 +91,7 @@ def _claim(unit: Unit, version: SilverVersion, rows: pl.DataFrame, on_duplicate:
     ).fetchone()
     payloads, indexes = taken or (None, None)
     if payloads is not None and len(payloads) == rows.height:
-        return rows.get_column("_row").to_list()
+        return rows.get_column("_row").to_list(), []
     won = _places(rows, payloads or [], indexes or [])
     # A later statement, so that it sees what another transaction committed while the first one waited for it. Holders
     # that win are not touched; the others are locked and, where somebody changed them meanwhile, compared again. One
@@ -93,6 +106,7 @@ def _claim(unit: Unit, version: SilverVersion, rows: pl.DataFrame, on_duplicate:
         f"CROSS JOIN LATERAL (SELECT k.payload, k.index FROM {keys} k WHERE k.key = n.key AND {better} FOR UPDATE) o",
         parameters,
     ).fetchall()
+    replaced: list[datetime] = []
     if beaten:
         key, payload, index, received, old_payload, old_index = map(list, zip(*beaten, strict=True))
         unit.execute(
@@ -102,8 +116,8 @@ def _claim(unit: Unit, version: SilverVersion, rows: pl.DataFrame, on_duplicate:
             (key, payload, index, received),
         )
         won += _places(rows, payload, index)
-        _delete(unit, version, old_payload, old_index)
-    return won
+        replaced = _delete(unit, version, old_payload, old_index)
+    return won, replaced
 
 
 def _places(rows: pl.DataFrame, payloads: list[int], indexes: list[int]) -> list[int]:
@@ -112,14 +126,16 @@ def _places(rows: pl.DataFrame, payloads: list[int], indexes: list[int]) -> list
     return found.get_column("_row").to_list()
 
 
-def _delete(unit: Unit, version: SilverVersion, payloads: list[int], indexes: list[int]) -> None:
-    """Takes rows out of silver and out of its rollups."""
+def _delete(unit: Unit, version: SilverVersion, payloads: list[int], indexes: list[int]) -> list[datetime]:
+    """Takes rows out of silver and out of its rollups; answers the time of each that was there."""
     table = qualified(version, version.table)
     gone = unit.rows(
         # The bounds let the block-range index leave out most of the table where there is no index of payloads.
         f"DELETE FROM {table} t USING unnest(%s::int8[], %s::int4[]) AS g(payload, index) "
         "WHERE t._payload = g.payload AND t._index = g.index "
-        "AND t._payload BETWEEN %s AND %s RETURNING date_trunc('minute', t._time, 'UTC')",
+        "AND t._payload BETWEEN %s AND %s RETURNING t._time",
         (payloads, indexes, min(payloads), max(payloads)),
     )
-    recompute_rollups(unit, version, sorted({minute.astimezone(UTC) for (minute,) in gone}))
+    times = [moment.astimezone(UTC) for (moment,) in gone]
+    recompute_rollups(unit, version, sorted({moment.replace(second=0, microsecond=0) for moment in times}))
+    return times

@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import jsonschema
 import pytest
@@ -15,7 +16,7 @@ import pytest_asyncio
 
 from dash_app.domain.access import ACTIONS, Role
 from dash_app.pipelines.sources.webhook import Webhook
-from dash_app.storage import catalog
+from dash_app.storage import bronze, catalog
 from dash_app.web.api import OPERATIONS, Operation
 from dash_app.web.api.openapi import document
 from tests.integration.rest import MAPPING, House, opened
@@ -260,6 +261,26 @@ async def test_records_payloads_rejects_and_their_lineage(house: House) -> None:
     problem(await house.call("GET", f"{path}/records?cursor=nonsense"), 400)
     problem(await house.call("GET", f"{path}/payloads?cursor=nonsense"), 400)
     assert (await house.call("GET", f"{path}/runs")).json() == {"items": [], "next": None}
+
+
+async def test_what_only_bronze_has_is_listed_and_tried_out_all_the_same(house: House) -> None:
+    made = await house.pipeline()
+    path = f"/pipelines/{made['id']}"
+    ids = [str(one) for one in await house.receive(made["id"], b'{"n": 1}', b'{"n": 22}')]
+    bronze.archive(house.app.database, house.app.objects, UUID(made["id"]))
+    with house.app.database.ingest() as unit:
+        unit.execute("DELETE FROM payloads")
+        unit.commit()
+    ids += [str(one) for one in await house.receive(made["id"], b'{"n": 333}')]
+    first = (await house.call("GET", f"{path}/payloads?limit=2")).json()
+    fits("list_payloads", first)
+    rest = (await house.call("GET", f"{path}/payloads?limit=2&cursor={first['next']}")).json()
+    assert [(one["id"], one["size"]) for one in [*first["items"], *rest["items"]]] == [
+        (ids[2], 10), (ids[1], 9), (ids[0], 8),
+    ]  # fmt: skip
+    assert rest["next"] is None
+    tried = (await house.call("POST", f"{path}/preview", {"limit": 2})).json()
+    assert [record["n"] for record in tried["records"]] == [22, 333]
 
 
 async def test_a_payload_comes_back_as_it_came_and_cannot_run(house: House) -> None:

@@ -242,17 +242,19 @@ def test_a_file_holds_payloads_exactly_as_received(house: House) -> None:
         "payload_id": "int64",
         "received_at": "timestamp[us, tz=UTC]",
         "content_type": "dictionary<values=string, indices=int32, ordered=0>",
+        "source": "string",
+        "size": "int64",
         "headers": "string",
         "body": "binary",
-        "source": "string",
     }
     for line in table.to_pylist():
         payload = kept[line["payload_id"]]
         assert (line["body"], line["received_at"], line["content_type"], line["source"]) == (
             payload.body, payload.received_at, payload.content_type, payload.source,
         )  # fmt: skip
+        assert line["size"] == len(payload.body)
     about = pq.read_metadata(house.folder / key)
-    assert about.row_group(0).column(4).compression == "ZSTD"
+    assert about.row_group(0).column(6).compression == "ZSTD"
     assert bronze.describe(house.objects, key) == bronze.BronzeFile(*row)
     assert house.value("SELECT count(*) FROM unarchived") == 0
     assert house.value("SELECT count(*) FROM batches") == 2, "what waits to be mapped is no business of the archiver"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import polars as pl
 import psycopg
@@ -16,7 +18,7 @@ from dash_app.domain.changes import RowsAdded, decode
 from dash_app.domain.errors import Permanent
 from dash_app.pipelines import ingest as ingest_module
 from dash_app.pipelines.ingest import Ingest
-from dash_app.storage import bronze, catalog, ledger, payloads
+from dash_app.storage import bronze, catalog, ledger
 from tests.integration.conftest import House
 
 
@@ -74,7 +76,7 @@ def test_a_paused_pipeline_holds_and_goes_on_where_it_was(house: House) -> None:
     assert Ingest(house.app).run(pipeline) == 0
     with house.app.database.team(house.team) as unit:
         assert catalog.stats(unit, [pipeline])[pipeline].pending == 1
-        assert [p.state for p in payloads.recent(unit, pipeline, limit=5)] == ["held"]
+        assert [p.state for p in bronze.recent(unit, house.app.objects, pipeline, limit=5)] == ["held"]
         catalog.update_pipeline(unit, pipeline, {"state": "active"})
         unit.commit()
     house.put(pipeline, body(2))
@@ -245,3 +247,74 @@ def test_work_left_by_one_that_found_the_lock_taken_is_not_forgotten(house: Hous
         go_on.set()
         assert running.result(10) == 2
     assert [n for (n,) in house.silver("orders", "n")] == [1.0, 2.0]
+
+
+KEYED: dict[str, Any] = {
+    "time": {"path": "$.t"},
+    "key": ["$.site"],
+    "fields": [{"name": "n", "path": "$.n", "type": "number"}, {"name": "site", "path": "$.site", "type": "text"}],
+}
+
+
+def at(minute: float, site: str | None, n: float = 1) -> bytes:
+    moment = datetime(2026, 1, 2, 3, 0, tzinfo=UTC) + timedelta(minutes=minute)
+    return json.dumps({"t": moment.isoformat(), "site": site, "n": n}).encode()
+
+
+def put_again(house: House, pipeline: UUID, wanted: list[int]) -> None:
+    """Has these payloads wait to be mapped, whatever waits already gone."""
+    with house.app.database.ingest() as unit:
+        unit.execute("DELETE FROM batches")
+        unit.execute(
+            "INSERT INTO batches (team_id, pipeline_id, payload_ids, bytes) VALUES (%s, %s, %s, 1)",
+            (house.team, pipeline, sorted(wanted)),
+        )
+        unit.commit()
+
+
+@pytest.mark.parametrize("mode", ["ignore", "replace"])
+@pytest.mark.parametrize("seed", range(3))
+def test_counted_is_what_silver_has(house: House, monkeypatch: pytest.MonkeyPatch, mode: str, seed: int) -> None:
+    """However batches are cut, in whatever order they are mapped, and whoever takes a key from whom on the way."""
+    rng = random.Random(seed)
+    pipeline = house.pipeline(mapping=KEYED | {"on_duplicate": mode})
+    bodies = [
+        b"[%s]" % b",".join(at(rng.choice([0, 0.5, 7, 90]), rng.choice("abcdefgh")) for _ in range(rng.randint(1, 4)))
+        for _ in range(40)
+    ]
+    ids = house.put(pipeline, *bodies)
+    rng.shuffle(ids)
+    held = 0
+    while ids:
+        size = rng.randint(1, 12)
+        part, ids = ids[:size], ids[size:]
+        if not ids:
+            # The last ones payload by payload, as after a worker's death.
+            monkeypatch.setattr(ingest_module, "PATIENCE", 0)
+        put_again(house, pipeline, part)
+        assert Ingest(house.app).run(pipeline) == 1
+        with house.app.database.team(house.team) as unit:
+            counted = catalog.stats(unit, [pipeline])[pipeline].records
+        ((held,),) = house.rows("SELECT count(*) FROM team_acme.orders")
+        assert counted == held
+        table = f"team_acme_data.p_{pipeline.hex}_v1_rollup"
+        assert house.rows(f"SELECT sum(_n) FROM {table} WHERE grain = 3") == [(held,)]
+    assert held == len({record["site"] for text in bodies for record in json.loads(text)})
+
+
+@pytest.mark.parametrize("mode", ["ignore", "replace"])
+def test_a_row_that_lost_its_key_is_announced_with_its_time(house: House, mode: str) -> None:
+    pipeline = house.pipeline(mapping=KEYED | {"on_duplicate": mode})
+    first, second = house.put(pipeline, at(5, "a"), at(60, "a"))
+    early, late = (first, second) if mode == "replace" else (second, first)
+    put_again(house, pipeline, [early])
+    Ingest(house.app).run(pipeline)
+    put_again(house, pipeline, [late])
+    with house.app.database.connect("app") as connection:
+        connection.execute("LISTEN dash_changes")
+        Ingest(house.app).run(pipeline)
+        heard = [decode(n.payload) for n in connection.notifies(timeout=5, stop_after=1)]
+    (change,) = [c for c in heard if isinstance(c, RowsAdded)]
+    start = int(datetime(2026, 1, 2, 3, 0, tzinfo=UTC).timestamp() * 1000)
+    assert (change.rows, change.time_min, change.time_max) == (1, start + 5 * 60_000, start + 60 * 60_000)
+    assert [site for (site,) in house.silver("orders", "site")] == ["a"]

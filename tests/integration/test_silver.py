@@ -132,7 +132,7 @@ def put(
     """One batch, as ingest writes it."""
     frame = frame_of(rows, version.columns)
     if on_duplicate:
-        frame = silver.claim_keys(unit, version, frame, on_duplicate)
+        frame = silver.claim_keys(unit, version, frame, on_duplicate).frame
     metrics = [f for f in version.columns if f.is_metric]
     return silver.write(unit, version, frame, rollup(frame, metrics, version.dims)).version
 

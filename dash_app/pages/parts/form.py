@@ -40,7 +40,8 @@ def label_of(name: str, schema: Schema) -> str:
 
 
 def shown_options(schema: Schema, values: Mapping[str, Any]) -> list[str]:
-    """The options that go with these values: all, less those that a condition under `allOf` keeps for another choice."""
+    """The options that go with these values: all, less those that a condition under `allOf` keeps for another
+    choice."""
     names = list(schema["properties"])
     for condition in schema.get("allOf", ()):
         (option, wanted), *_ = condition["if"]["properties"].items()
@@ -86,7 +87,9 @@ def write_value(schema: Schema, value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, dict):
-        return "\n".join(f"{name}: {part if isinstance(part, str) else json.dumps(part)}" for name, part in value.items())
+        return "\n".join(
+            f"{name}: {part if isinstance(part, str) else json.dumps(part)}" for name, part in value.items()
+        )
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if isinstance(value, str) and schema.get("type") is not None:
@@ -97,7 +100,9 @@ def write_value(schema: Schema, value: Any) -> str:
 class KindForm:
     """The inputs of one kind. `view` is what stands on the page; `changed` is called after each change."""
 
-    def __init__(self, schema: Schema, example: Mapping[str, Any], pane: Callable[..., pn.pane.HTML], changed: Callable[[], None]) -> None:
+    def __init__(
+        self, schema: Schema, example: Mapping[str, Any], pane: Callable[..., pn.pane.HTML], changed: Callable[[], None]
+    ) -> None:
         self.schema = schema
         self._pane = pane
         self._changed = changed
@@ -105,8 +110,6 @@ class KindForm:
         self._notes: dict[str, pn.pane.HTML] = {}
         self._rows: dict[str, pn.Column] = {}
         self._main = main_options(schema, example)
-        for name, each in schema["properties"].items():
-            self._add(name, each)
         self._first = pn.Column(margin=0, sizing_mode="stretch_width")
         self._rest = pn.Column(margin=0, sizing_mode="stretch_width", visible=False)
         self._more = pmui.Button(label="More options", variant="text", size="small", margin=(4, 0))
@@ -137,12 +140,27 @@ class KindForm:
     def _toggle(self, _event: Any) -> None:
         self._rest.visible = not self._rest.visible
         self._more.label = "Fewer options" if self._rest.visible else "More options"
+        self._arrange()
+
+    def _choices(self) -> dict[str, Any]:
+        return {
+            n: self._inputs[n].value
+            for n, each in self.schema["properties"].items()
+            if "enum" in each and n in self._inputs
+        }
+
+    def _row(self, name: str) -> pn.Column:
+        """An option's input with its note, made when it is first shown: each one costs the server milliseconds."""
+        if name not in self._rows:
+            self._add(name, self.schema["properties"][name])
+        return self._rows[name]
 
     def _arrange(self) -> None:
-        names = shown_options(self.schema, {name: made.value for name, made in self._inputs.items() if "enum" in self.schema["properties"][name]})
-        self._first.objects = [self._rows[name] for name in names if name in self._main]
-        self._rest.objects = [self._rows[name] for name in names if name not in self._main]
-        self._more.visible = bool(self._rest.objects)
+        names = shown_options(self.schema, self._choices())
+        self._first.objects = [self._row(name) for name in names if name in self._main]
+        rest = [name for name in names if name not in self._main]
+        self._rest.objects = [self._row(name) for name in rest] if self._rest.visible else []
+        self._more.visible = bool(rest)
 
     def _changed_one(self, name: str) -> None:
         if "enum" in self.schema["properties"][name]:
@@ -153,8 +171,9 @@ class KindForm:
         """The options that differ from the defaults. Raises Invalid with each input that cannot be read."""
         given: dict[str, Any] = {}
         problems: list[tuple[str, str]] = []
-        choices = {name: made.value for name, made in self._inputs.items() if "enum" in self.schema["properties"][name]}
-        for name in shown_options(self.schema, choices):
+        for name in shown_options(self.schema, self._choices()):
+            if name not in self._inputs:
+                continue
             schema = self.schema["properties"][name]
             try:
                 value = read_value(schema, self._inputs[name].value)
@@ -174,18 +193,18 @@ class KindForm:
         others: list[tuple[str, str]] = []
         for place, what in problems:
             name = place.split(".")[0].split("[")[0]
-            if name in self._inputs:
+            if name in self.schema["properties"]:
                 wrong.setdefault(name, what)
             else:
                 others.append((place, what))
+        if not self._rest.visible and any(name not in self._main for name in wrong):
+            self._toggle(None)
         for name, made in self._inputs.items():
             note = _note(self.schema["properties"][name], wrong.get(name, ""))
             if self._notes[name].object != note:
                 self._notes[name].object = note
             if hasattr(made, "error_state") and made.error_state != (name in wrong):
                 made.error_state = name in wrong
-            if name in wrong and name not in self._main and not self._rest.visible:
-                self._toggle(None)
         return others
 
 

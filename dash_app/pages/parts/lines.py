@@ -16,7 +16,8 @@ def line_of(message: str) -> int:
 
 
 def line_of_place(text: str, place: str, what: str) -> int:
-    """The line for a problem's place (`fields[2].type`): that of the third item below `fields`; 0 where none is found."""
+    """The line for a problem's place (`fields[2].type`): that of the third item below `fields`; 0 where none is
+    found."""
     if (named := line_of(what)) or (named := line_of(place)):
         return named
     found = _PLACE.match(place)

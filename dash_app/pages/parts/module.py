@@ -1,4 +1,5 @@
-"""Components whose browser side is a module of ours under `/assets`, so that it is cached, linted and tested like the rest."""
+"""Components whose browser side is a module of ours under `/assets`, so that it is cached, linted and tested like
+the rest."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ class Module(JSComponent):
 
 
 class Editor(Module):
-    """A text editor with line numbers. `value` follows what is typed within 250 ms; `problems`: [line or 0, message]."""
+    """A text editor with line numbers. `value` follows what is typed within 250 ms; `problems`: [line or 0,
+    message]."""
 
     value = param.String(default="")
     problems: Any = param.List(default=[])

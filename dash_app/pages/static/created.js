@@ -40,12 +40,15 @@ const shown = (column, value) =>
 export function render({ model, box }) {
   adoptStyles(box);
   const { name, address, slug, url, secret, script, signed } = model.data;
+  box.style.font = "400 var(--size-m)/20px var(--font)";
+  box.style.color = "var(--text)";
   const stack = make("div", "stack", box);
   const link = make("link", "", stack);
   link.rel = "stylesheet";
   link.href = new URL("pages.css", import.meta.url).href;
 
-  const head = make("section", "card", stack);
+  const sides = make("div", "two", stack);
+  const head = make("section", "card", sides);
   make("h2", "", make("div", "card-head", head), `${name} is ready`);
   const body = make("div", "card-body stack", head);
   if (url) {
@@ -58,12 +61,13 @@ export function render({ model, box }) {
     code(body, signed ? "Paste this into a terminal to send a signed sample" : "Paste this into a terminal to send a sample", script, "script");
   } else make("p", "", body, "The first run begins now; what it brings appears below.");
 
-  const first = make("section", "card", stack);
+  const right = make("div", "stack", sides);
+  const first = make("section", "card", right);
   const title = make("h2", "", make("div", "card-head", first), url ? "Waiting for the first payload…" : "Waiting for the first run…");
   const place = make("div", "card-body stack", first);
   place.setAttribute("role", "status");
   for (const width of ["70%", "45%"]) make("span", "skeleton", place).style.width = width;
-  const actions = make("div", "form-actions", stack);
+  const actions = make("div", "form-actions", right);
   const open = make("a", "button", actions, "Open the pipeline");
   open.href = address;
 

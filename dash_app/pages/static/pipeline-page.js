@@ -157,6 +157,12 @@ client.subscribe({ kind: "pipelines" }, (message) => {
   }
   const rate = document.querySelector("[data-rate]");
   if (rate) rate.textContent = here.rate === null ? "–" : formatNumber(here.rate, { figures: 3 });
+  const propose = document.querySelector('[data-act="dashboard"][data-waits]');
+  if (propose && here.records) {
+    delete propose.dataset.waits;
+    propose.disabled = false;
+    propose.title = "";
+  }
   const seen = JSON.stringify([here.records, here.rejects, here.pending, here.last_received, here.state, here.name]);
   if (counts && seen !== counts) refresh();
   counts = seen;

@@ -6,7 +6,7 @@ from typing import Any
 
 from dash_app.domain.errors import BadRequest, Invalid, NotFound
 from dash_app.pipelines.query import frame_items, record_columns
-from dash_app.storage import bronze, catalog, ledger, payloads, silver_read
+from dash_app.storage import bronze, catalog, ledger, silver_read
 from dash_app.storage.silver_columns import SYSTEM
 from dash_app.web.api import shapes
 from dash_app.web.api.operation import CURSOR, PAGED, Answer, Call, Operation
@@ -42,7 +42,8 @@ def _of_payload(call: Call, versions: Any, payload: str, columns: Any, limit: in
 
 def list_payloads(call: Call) -> Any:
     found = call.pipeline()
-    recent = payloads.recent(call.unit, found.id, limit=call.query["limit"] + 1, before=call.after_id())
+    limit = call.query["limit"] + 1
+    recent = bronze.recent(call.unit, call.app.objects, found.id, limit=limit, before=call.after_id())
     return call.page(recent, shapes.payload, lambda one: one.id)
 
 
@@ -119,7 +120,7 @@ OPERATIONS = (
         list_payloads,
         page_of(shapes.PAYLOAD),
         query=PAGED,
-        detail="Those that the inbox still holds: at least those of the last hour.",
+        detail="From the inbox and on into bronze: every payload that is kept.",
     ),
     Operation(
         "GET",

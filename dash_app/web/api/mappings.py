@@ -14,14 +14,13 @@ from dash_app.domain.specs import Pipeline
 from dash_app.pipelines import setup
 from dash_app.pipelines.mapping import compile_mapping
 from dash_app.pipelines.query import frame_items, record_columns
-from dash_app.storage import catalog, payloads
+from dash_app.storage import bronze, catalog
 from dash_app.storage.silver_columns import SYSTEM
 from dash_app.web.api import shapes
 from dash_app.web.api.operation import PAGED, Call, Operation
 from dash_app.web.api.schema import array_of, object_of, page_of
 
 PREVIEW_PAYLOADS = 100
-PREVIEW_BYTES = 8 << 20
 PREVIEW_RECORDS = 1000
 
 
@@ -81,7 +80,7 @@ def preview(call: Call) -> Any:
     limit = call.body.get("limit") or 10
     texts = call.body.get("payloads")
     tried = (
-        _stored(call, found, limit)
+        bronze.newest(call.unit, call.app.objects, found.id, limit=limit)
         if texts is None
         else _handed_in(found, texts, call.body.get("content_type") or "application/json")
     )
@@ -105,18 +104,6 @@ def _handed_in(pipeline: Pipeline, texts: list[str], content_type: str) -> list[
         Payload(first + number, pipeline.id, now, content_type, {}, text.encode("utf-8"), "preview")
         for number, text in enumerate(texts)
     ]
-
-
-def _stored(call: Call, pipeline: Pipeline, limit: int) -> list[Payload]:
-    """The newest payloads that the inbox still holds, up to a bound of bytes, at least one."""
-    wanted: list[int] = []
-    size = 0
-    for info in payloads.recent(call.unit, pipeline.id, limit=limit):
-        size += info.size
-        if wanted and size > PREVIEW_BYTES:
-            break
-        wanted.append(info.id)
-    return payloads.load(call.unit, wanted)
 
 
 def _document(given: Any) -> Mapping[str, Any]:

@@ -125,7 +125,7 @@ _CREATE = object_of(
         "name": _NAME,
         "slug": {
             **nullable(shapes.SLUG),
-            "description": "2 to 41 of a-z, 0-9 and _, beginning with a letter; left out: made from the name",
+            "description": "1 to 41 of a-z, 0-9 and _, beginning with a letter; left out: made from the name",
         },
         "source": object_of(
             {

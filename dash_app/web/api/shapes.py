@@ -20,8 +20,8 @@ COUNT: Schema = {"type": "integer", "minimum": 0}
 ROLE: Schema = {"type": "string", "enum": [role.name for role in Role]}
 SLUG: Schema = {
     "type": "string",
-    "pattern": "^[a-z][a-z0-9_]{1,40}$",
-    "description": "2 to 41 of a-z, 0-9 and _, beginning with a letter",
+    "pattern": "^[a-z][a-z0-9_]{0,40}$",
+    "description": "1 to 41 of a-z, 0-9 and _, beginning with a letter",
 }
 OBJECT: Schema = {"type": "object"}
 

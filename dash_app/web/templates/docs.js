@@ -75,7 +75,6 @@ function properties(schema, depth = 0) {
     const below = depth < 2 ? properties(inner, depth + 1) : null;
     if (below) rows.append(make("div", { class: "inner" }, below));
   }
-  for (const below of rows.querySelectorAll(":scope > .inner")) below.style.display = "block";
   return rows;
 }
 

@@ -1,6 +1,7 @@
 """A web node for the browser tests of the pages, in a process of its own: `python -m tests.e2e.pages.harness URL PORT`.
 
-The node migrates the database itself. What the tests send is mapped by the tests themselves, so that no worker runs beside it.
+The node migrates the database itself. What the tests send is mapped by the tests themselves, so that no worker runs
+beside it.
 """
 
 from __future__ import annotations

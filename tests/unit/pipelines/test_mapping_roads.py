@@ -37,7 +37,7 @@ DOCUMENT = {
     "where": "coalesce(n, 1) >= 0",
 }
 PLANS = [
-    (compile_mapping(parse_mapping(document)), compile_mapping(parse_mapping(document), strict=False))
+    (compile_mapping(parse_mapping(document), strict=True), compile_mapping(parse_mapping(document), strict=False))
     for document in (
         DOCUMENT,
         DOCUMENT | {"on_error": "null", "key": None},
@@ -189,6 +189,12 @@ def test_every_value_in_every_field_comes_out_the_same(number: int) -> None:
     strict, loose = PLANS[number]
     sound = '{"ts": "2024-05-01T00:00:00Z", "id": "a", "k": "b", "n": 1, "i": 2, "b": true, "s": "3"}'
     bodies = [
+        f'{sound}\n{{"{name}":{gap}{value}, "ts": "2024-05-01T00:00:00Z", "n": 2, "id": "7"}}'.encode()
+        for name in ("k", "s", "n")
+        for gap in ("", "\t", "  ", "\r")
+        for value in ("1", '"1"', "null", "true")
+    ]
+    bodies += [
         f'{sound}\n{{"{name}": {value}, "ts": "2024-05-01T00:00:00Z", "id": "7", "k": 7, "n": 2}}'.encode()
         for name in ("ts", "n", "i", "b", "s", "id", "k", "a", "\\u006e")
         for value in SCALARS
@@ -215,5 +221,6 @@ def test_a_large_clean_batch_goes_the_strict_road() -> None:
     some = [payload(body.encode(), number) for number, body in enumerate(bodies, 1)]
     mapped = strict.run(some)
     assert_same(mapped, loose.run(some))
+    assert_same(mapped, compile_mapping(strict.spec).run(some))
     assert mapped.frame.height == 4 * 596
     assert [(r.field, r.index) for r in mapped.rejects if r.payload == 1] == [("body", 50), ("body", 120), ("n", 200)]

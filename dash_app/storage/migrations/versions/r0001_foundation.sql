@@ -33,7 +33,7 @@ SET LOCAL ROLE dash_owner;
 
 CREATE TABLE teams (
   id uuid PRIMARY KEY,
-  slug text NOT NULL UNIQUE CHECK (slug ~ '^[a-z][a-z0-9_]{1,40}$'),
+  slug text NOT NULL UNIQUE CHECK (slug ~ '^[a-z][a-z0-9_]{0,40}$'),
   name text NOT NULL,
   created_at timestamptz NOT NULL DEFAULT now()
 );
@@ -102,7 +102,7 @@ CREATE TABLE idempotency_keys (
 CREATE TABLE pipelines (
   id uuid PRIMARY KEY,
   team_id uuid NOT NULL REFERENCES teams,
-  slug text NOT NULL CHECK (slug ~ '^[a-z][a-z0-9_]{1,40}$'),
+  slug text NOT NULL CHECK (slug ~ '^[a-z][a-z0-9_]{0,40}$'),
   name text NOT NULL,
   state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'paused', 'archived')),
   source_kind text NOT NULL,
@@ -150,7 +150,7 @@ CREATE TABLE silver_versions (
 CREATE TABLE dashboards (
   id uuid PRIMARY KEY,
   team_id uuid NOT NULL REFERENCES teams,
-  uid text NOT NULL CHECK (uid ~ '^[a-z][a-z0-9_]{1,40}$'),
+  uid text NOT NULL CHECK (uid ~ '^[a-z][a-z0-9_]{0,40}$'),
   title text NOT NULL,
   document jsonb NOT NULL,
   revision int NOT NULL DEFAULT 1,
@@ -358,6 +358,7 @@ CREATE TABLE bronze_files (
   created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX bronze_files_pipeline ON bronze_files (pipeline_id, min_payload, max_payload);
+CREATE INDEX bronze_files_newest ON bronze_files (pipeline_id, max_payload, id);
 CREATE TABLE polls (
   pipeline_id uuid PRIMARY KEY REFERENCES pipelines,
   team_id uuid NOT NULL,
@@ -426,7 +427,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON dashboards TO dash_app;
 GRANT SELECT ON payloads, batches, unarchived, pipeline_counts, rejects, bronze_files, runs TO dash_app;
 GRANT SELECT ON heartbeats, bells, huey_task TO dash_app;
 GRANT ALL ON ALL TABLES IN SCHEMA dash TO dash_ingest;
-REVOKE UPDATE, DELETE ON audit FROM dash_ingest;
+REVOKE UPDATE, DELETE, TRUNCATE ON audit FROM dash_ingest;
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON alembic_version FROM dash_ingest;
 GRANT SELECT ON alembic_version TO dash_app;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA dash TO dash_app, dash_ingest;

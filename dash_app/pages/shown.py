@@ -1,0 +1,99 @@
+"""What the workspace answers: the house's data as pages show them, frozen and without a way back to the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dash_app.domain.events import Reject
+from dash_app.domain.specs import Dashboard, Pipeline, PipelineStats
+
+if TYPE_CHECKING:
+    from dash_app.storage.ledger import Poll, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One pipeline as lists show it."""
+
+    pipeline: Pipeline
+    stats: PipelineStats
+    health: str
+    #: Rejects of the last hour, and how many polls have failed in a row.
+    rejects: int
+    failures: int
+
+    @property
+    def address(self) -> str:
+        return address_of(self.pipeline)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What the first page shows. `today`: records of the last 24 hours; None where they were not counted."""
+
+    lines: Sequence[Line]
+    dashboards: Sequence[Dashboard]
+    today: int | None
+
+    @property
+    def attention(self) -> list[Line]:
+        """Pipelines that somebody should look at, the worst first."""
+        order = {"failing": 0, "rejects": 1, "waiting": 2}
+        return sorted((line for line in self.lines if line.health in order), key=lambda line: order[line.health])
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """One pipeline as its own page shows it."""
+
+    line: Line
+    options: Mapping[str, Any]
+    webhook_url: str | None
+    #: How senders sign, and how many secrets are valid now.
+    signed: bool
+    secrets: int
+    #: A script that posts a sample, with a placeholder for the secret.
+    script: str
+    poll: Poll | None
+    last_run: Run | None
+    dashboard: str | None
+    #: Whether anything has been written into a table yet.
+    fields: Sequence[str]
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return self.line.pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A new pipeline with what is shown this once."""
+
+    pipeline: Pipeline
+    secret: str | None
+    webhook_url: str | None
+    script: str
+    signed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a mapping makes of the last payloads. `problems`: (place, message); `rows`: the newest first."""
+
+    problems: Sequence[tuple[str, str]] = ()
+    columns: Sequence[str] = ()
+    numeric: frozenset[str] = frozenset()
+    units: Mapping[str, str] = field(default_factory=dict)
+    rows: Sequence[Sequence[Any]] = ()
+    records: int = 0
+    rejects: Sequence[Reject] = ()
+    rejected: int = 0
+    filtered: int = 0
+    payloads: int = 0
+
+
+def address_of(pipeline: Pipeline) -> str:
+    """The path of a pipeline's page: its slug, or its id where another page has that name."""
+    return f"/pipelines/{pipeline.id if pipeline.slug == 'new' else pipeline.slug}"

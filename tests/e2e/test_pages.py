@@ -1,0 +1,428 @@
+"""Every page in a browser: it stands, it moves, it refuses, and nothing comes from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from dash_app.app import App
+from dash_app.domain.access import Principal, Role
+from dash_app.domain.events import Arrival
+from dash_app.domain.mapping import parse_mapping
+from dash_app.pipelines import dashboards, setup
+from dash_app.pipelines.ingest import Ingest
+from dash_app.pipelines.propose import propose_dashboard
+from dash_app.settings import Settings
+from dash_app.storage import catalog, payloads, people
+from tests.e2e.pages.harness import EMAIL, PASSWORD, environment
+
+ROOT = Path(__file__).parents[2]
+HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
+MAPPING = {
+    "fields": [
+        {"name": "site", "path": "$.site", "type": "text"},
+        {"name": "temperature", "path": "$.temperature", "type": "number", "unit": "°C"},
+    ]
+}
+CHROMIUM = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+pytestmark = pytest.mark.timeout(240)
+
+
+@dataclass
+class House:
+    """A running node with its database, and what its pages have complained of."""
+
+    url: str
+    app: App
+    team: UUID
+    who: Principal
+    complaints: list[str] = field(default_factory=list)
+
+    def send(self, pipeline: UUID, *bodies: Any) -> None:
+        """Has payloads accepted and mapped."""
+        arrivals = [Arrival(pipeline, self.team, b if isinstance(b, bytes) else json.dumps(b).encode()) for b in bodies]
+        with self.app.database.ingest() as unit:
+            payloads.accept(unit, arrivals)
+            unit.commit()
+        Ingest(self.app).run(pipeline)
+
+    def pipeline(self, name: str, scheme: str = "github", mapping: Any = MAPPING) -> UUID:
+        with self.app.database.team(self.team) as unit:
+            source = {"kind": "webhook", "options": {"scheme": scheme}}
+            made, _ = setup.create_pipeline(
+                unit, self.app, self.team, {"name": name, "source": source, "mapping": mapping}, self.who
+            )
+            unit.commit()
+        return made.id
+
+
+@pytest.fixture(scope="module")
+def house(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    import psycopg
+
+    from dash_app.storage import embedded
+
+    name = "test_pages"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    url = postgres.replace(f"/{embedded.DATABASE}?", f"/{name}?", 1)
+    folder = str(tmp_path_factory.mktemp("pages"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.e2e.pages.harness", url, str(port), folder],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    app = None
+    try:
+        assert server.stdout is not None
+        # Read to the line that says so; an end of the stream is a node that did not start.
+        assert any(line.strip() == "ready" for line in server.stdout)
+        app = App.open(Settings.load([], environment(url, port, folder), program="serve"), url)
+        with app.database.ingest() as unit:
+            team = people.find_team(unit)
+        with app.database.team(team) as unit:
+            member = people.members(unit)[0]
+        who = Principal(member.user, member.email, member.name, team, "main", "Main", Role.admin)
+        made = House(f"http://127.0.0.1:{port}", app, team, who)
+        weather = made.pipeline("Weather")
+        made.send(
+            weather,
+            *({"site": s, "temperature": 3 * n + i} for i in range(5) for n, s in enumerate(("Oslo", "Bergen"))),
+        )
+        door = made.pipeline(f"Door {HOSTILE}", "none")
+        made.send(door, {"site": HOSTILE, "temperature": HOSTILE}, {"site": HOSTILE, "temperature": 1})
+        with app.database.team(team) as unit:
+            found = catalog.pipeline(unit, weather)
+            document = propose_dashboard(found, parse_mapping(MAPPING)) | {"description": f"A note {HOSTILE}"}
+            dashboards.create_dashboard(unit, team, document, who)
+            unit.commit()
+        yield made
+    finally:
+        server.kill()
+        server.communicate()
+        if app is not None:
+            app.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
+        yield browser
+        browser.close()
+
+
+Opened = Callable[..., Page]
+
+
+@pytest.fixture
+def opened(house: House, browser: Browser) -> Iterator[Opened]:
+    """Opens a browser that is logged in; the test fails on any console error and any request to another host."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+    ours = (house.url, house.url.replace("http", "ws", 1), "blob:", "data:")
+
+    def on_request(request: Any) -> None:
+        if not request.url.startswith(ours):
+            complaints.append(f"asked elsewhere: {request.url}")
+
+    def open_page(email: str = EMAIL, *, width: int = 1360, theme: Any = "light") -> Page:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda m: complaints.append(f"{m.type}: {m.text}") if m.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(f"thrown: {error}"))
+        page.on("request", on_request)
+        page.goto(f"{house.url}/login")
+        page.fill("#email", email)
+        page.fill("#password", PASSWORD)
+        page.click("button[type=submit]")
+        page.wait_for_url(f"{house.url}/")
+        return page
+
+    open_page.complaints = complaints  # type: ignore[attr-defined]
+    yield open_page
+    for context in contexts:
+        for page in context.pages:
+            assert page.evaluate("window.hacked") is None
+        context.close()
+    assert complaints == []
+
+
+def ready(page: Page) -> None:
+    """Waits until a Panel page stands."""
+    page.wait_for_function("window.Bokeh && Bokeh.documents.length && Bokeh.documents[0].is_idle")
+    expect(page.locator("[data-waiting]")).to_have_count(0)
+
+
+PAGES = ["/", "/pipelines", "/pipelines/weather", "/pipelines/weather?tab=records", "/pipelines/weather?tab=payloads",
+         "/pipelines/weather?tab=rejects", "/pipelines/weather/mapping", "/pipelines/new", "/dashboards",
+         "/dashboards/weather"]  # fmt: skip
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1360, "light"), (390, "dark")])
+def test_every_page_stands_and_fits(house: House, opened: Opened, width: int, theme: str) -> None:
+    page = opened(width=width, theme=theme)
+    for path in PAGES:
+        answer = page.goto(house.url + path)
+        assert answer is not None
+        assert answer.status == 200, path
+        if path.endswith(("/mapping", "/new")):
+            ready(page)
+        expect(page.locator("h1")).not_to_be_empty()
+        expect(page.locator("nav.rail")).to_have_count(1)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+def test_what_is_not_there_is_a_404_that_says_so(house: House, opened: Opened) -> None:
+    page = opened()
+    for path in ("/pipelines/nowhere", "/dashboards/nowhere", "/pipelines/nowhere/mapping", "/nowhere"):
+        answer = page.goto(house.url + path)
+        assert answer is not None
+        assert answer.status == 404, path
+        expect(page.locator("h1")).to_have_text("Not found")
+    complaints = opened.complaints  # type: ignore[attr-defined]
+    assert all("404" in each for each in complaints)
+    complaints.clear()
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/pipelines/weather?tab=rejects", "/pipelines/weather/mapping", "/pipelines/new"]
+)
+def test_who_is_not_known_logs_in_and_comes_back(house: House, browser: Browser, path: str) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(house.url + path)
+    assert page.url.startswith(f"{house.url}/login")
+    page.fill("#email", EMAIL)
+    page.fill("#password", PASSWORD)
+    page.click("button[type=submit]")
+    page.wait_for_url(house.url + path)
+    context.close()
+
+
+def status_of(request: urllib.request.Request) -> int:
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+@pytest.mark.parametrize(
+    "path", ["/pipelines/new/autoload.js?bokeh-autoload-element=x", "/pipelines/weather/mapping/metadata"]
+)
+def test_a_stranger_gets_no_part_of_a_document(house: House, path: str) -> None:
+    request = urllib.request.Request(house.url + path)
+    with urllib.request.urlopen(request) as answer:
+        assert answer.url.startswith(f"{house.url}/login")
+
+
+def test_a_strangers_socket_is_refused(house: House) -> None:
+    headers = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+    }
+    assert status_of(urllib.request.Request(f"{house.url}/pipelines/new/ws", headers=headers)) == 401
+
+
+@pytest.mark.parametrize("path", ["..%2f..%2fsettings.py", "../../settings.py", "v-000000000000/../../app.py", "parts"])
+def test_assets_give_nothing_else_away(house: House, path: str) -> None:
+    assert status_of(urllib.request.Request(f"{house.url}/assets/{path}")) in (403, 404)
+
+
+def test_a_slash_too_many_is_taken_away(house: House) -> None:
+    with urllib.request.urlopen(f"{house.url}/pipelines/") as answer:
+        assert answer.url.startswith(f"{house.url}/login?next=%2Fpipelines")
+        assert not answer.url.endswith("%2F")
+
+
+def test_a_pipeline_is_made_and_its_first_record_appears(house: House, opened: Opened) -> None:
+    page = opened()
+    page.goto(f"{house.url}/pipelines/new")
+    ready(page)
+    page.get_by_text("Create pipeline").click()
+    expect(page.get_by_text("a name is needed")).to_be_visible()
+    page.get_by_label("Name", exact=True).fill("Roof sensor")
+    page.get_by_text("Create pipeline").click()
+    expect(page.get_by_text("Roof sensor is ready")).to_be_visible()
+    secret = page.locator("[data-code=secret]").inner_text()
+    assert re.fullmatch(r"whsec_[A-Za-z0-9+/=]{20,}", secret)
+    assert secret in page.locator("[data-code=script]").inner_text()
+    expect(page.get_by_text("Waiting for the first payload")).to_be_visible()
+    with house.app.database.team(house.team) as unit:
+        made = catalog.pipeline(unit, "roof_sensor")
+    house.send(made.id, {"temperature": 21.5, "site": "roof"})
+    expect(page.get_by_text("The first record is here")).to_be_visible()
+    expect(page.locator("dd").get_by_text("roof", exact=True)).to_be_visible()
+    page.get_by_text("See it in the pipeline").click()
+    page.wait_for_url("**/pipelines/roof_sensor?tab=records")
+    expect(page.locator(".records-tile")).to_contain_text("21.5")
+    expect(page.locator(".pipeline-note")).to_contain_text("nferred")
+
+
+def test_a_poll_with_a_wrong_address_is_told_beside_its_input(house: House, opened: Opened) -> None:
+    page = opened()
+    page.goto(f"{house.url}/pipelines/new")
+    ready(page)
+    page.get_by_text("HTTP poll").click()
+    page.get_by_label("Name", exact=True).fill("Feed")
+    page.get_by_label("URL", exact=True).fill("ftp://example.org/x")
+    page.get_by_text("Create pipeline").click()
+    expect(page.get_by_text("Not yet")).to_be_visible()
+    expect(page.locator("span.wrong")).to_have_count(1)
+
+
+def test_the_mapping_is_checked_tried_and_saved(house: House, opened: Opened) -> None:
+    pipeline = house.pipeline("Cellar")
+    house.send(pipeline, {"site": "cellar", "temperature": 12.25})
+    page = opened()
+    page.goto(f"{house.url}/pipelines/cellar/mapping")
+    ready(page)
+    area = page.locator("textarea[aria-label=Mapping]")
+    expect(page.locator(".preview-rows")).to_contain_text("12.25")
+    right = area.input_value()
+    area.fill(right.replace("number", "numbr"))
+    expect(page.locator(".problem")).to_contain_text("Line 3")
+    expect(page.get_by_role("button", name="Save as a new version")).to_be_disabled()
+    area.fill(right.replace("name: temperature", "name: degrees"))
+    expect(page.locator(".preview-rows")).to_contain_text("degrees")
+    page.get_by_role("button", name="Save as a new version").click()
+    expect(page.get_by_text("Version 2 maps what comes from now on")).to_be_visible()
+    with house.app.database.team(house.team) as unit:
+        assert catalog.pipeline(unit, pipeline).mapping_version == 2
+
+
+def test_a_pipeline_is_paused_at_once_and_the_undo_resumes_it(house: House, opened: Opened) -> None:
+    pipeline = house.pipeline("Attic")
+    page = opened()
+    page.goto(f"{house.url}/pipelines/attic")
+    with page.expect_response("**/actions/pause") as answer:
+        page.get_by_role("button", name="Pause").click()
+    assert answer.value.ok
+    expect(page.locator("[data-health]")).to_have_text("Paused")
+    expect(page.locator(".toast")).to_contain_text("Attic is paused")
+    with house.app.database.team(house.team) as unit:
+        assert catalog.pipeline(unit, pipeline).state == "paused"
+    with page.expect_response("**/actions/resume") as answer:
+        page.get_by_role("button", name="Undo").click()
+    assert answer.value.ok
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    expect(page.locator("[data-health]")).to_have_text("Waiting for data")
+    with house.app.database.team(house.team) as unit:
+        assert catalog.pipeline(unit, pipeline).state == "active"
+
+
+def test_a_dashboard_is_made_on_request(house: House, opened: Opened) -> None:
+    pipeline = house.pipeline("Garden")
+    house.send(pipeline, {"site": "garden", "temperature": 4})
+    page = opened()
+    page.goto(f"{house.url}/pipelines/garden")
+    page.get_by_role("button", name="Create dashboard").click()
+    page.wait_for_url("**/dashboards/garden")
+    expect(page.locator(".tile").first).to_contain_text("Temperature")
+    page.goto(f"{house.url}/pipelines/garden")
+    expect(page.get_by_role("link", name="Open dashboard")).to_be_visible()
+
+
+def test_counts_payloads_and_rejects_follow_without_a_reload(house: House, opened: Opened) -> None:
+    pipeline = house.pipeline("Shed")
+    page = opened()
+    page.goto(f"{house.url}/pipelines/shed?tab=rejects")
+    expect(page.get_by_text("Nothing was refused")).to_be_visible()
+    house.send(pipeline, {"site": "shed", "temperature": HOSTILE})
+    row = page.locator("table.rejects tbody tr")
+    expect(row).to_contain_text("temperature", timeout=15_000)
+    row.locator("a").last.click()
+    expect(page.locator("#body")).to_contain_text("onerror")
+    expect(page.locator(".problem")).to_contain_text("1 refused")
+
+
+def test_a_viewer_sees_everything_and_changes_nothing(house: House, opened: Opened) -> None:
+    with house.app.database.ingest() as unit:
+        user = people.create_user(unit, "viewer@example.org", PASSWORD, name="Vera")
+        people.add_member(unit, house.team, user, Role.viewer)
+        unit.commit()
+    page = opened("viewer@example.org")
+    page.goto(f"{house.url}/pipelines/weather")
+    expect(page.get_by_role("button", name="Pause")).to_have_count(0)
+    expect(page.get_by_role("button", name="New secret")).to_have_count(0)
+    post = """(headers) => fetch("/pipelines/weather/actions/pause", {method: "POST", headers}).then((a) => a.status)"""
+    token = page.locator('meta[name="dash-xsrf"]').get_attribute("content")
+    assert page.evaluate(post, {"X-XSRF-Token": token}) == 403
+    answer = page.goto(f"{house.url}/pipelines/new")
+    assert answer is not None
+    assert answer.status == 403
+    expect(page.locator("h1")).to_have_text("Forbidden")
+    opened.complaints.clear()  # type: ignore[attr-defined]
+
+
+def test_a_change_without_the_sessions_token_is_refused(house: House, opened: Opened) -> None:
+    page = opened()
+    page.goto(f"{house.url}/pipelines/weather")
+    post = """(headers) => fetch("/pipelines/weather/actions/pause", {method: "POST", headers}).then((a) => a.status)"""
+    assert page.evaluate(post, {}) == 403
+    assert page.evaluate(post, {"X-XSRF-Token": "wrong"}) == 403
+    with house.app.database.team(house.team) as unit:
+        assert catalog.pipeline(unit, "weather").state == "active"
+    opened.complaints.clear()  # type: ignore[attr-defined]
+
+
+def test_keys_lead_from_page_to_page(house: House, opened: Opened) -> None:
+    page = opened()
+    page.keyboard.press("g")
+    page.keyboard.press("p")
+    page.wait_for_url("**/pipelines")
+    page.keyboard.press("?")
+    expect(page.locator("dialog.keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press("d")
+    page.wait_for_url("**/dashboards")
+
+
+def test_the_cookie_is_nowhere_in_a_document(house: House, opened: Opened) -> None:
+    page = opened()
+    secret = next(c["value"] for c in page.context.cookies() if "dash" in c["name"])
+    page.goto(f"{house.url}/pipelines/new")
+    text = page.content()
+    assert secret not in text
+    import base64
+
+    found = re.search(r'"token":"([^"]+)"', text)
+    assert found
+    head = found[1].split(".")[0]
+    assert secret.encode() not in base64.urlsafe_b64decode(head + "=" * (-len(head) % 4))
+
+
+def test_the_theme_is_there_before_the_first_paint_and_stays(house: House, opened: Opened) -> None:
+    page = opened()
+    page.evaluate("localStorage.setItem('dash-theme', 'dark')")
+    page.goto(f"{house.url}/pipelines")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(16, 18, 22)"

@@ -1,0 +1,32 @@
+"""The short form of the torture, and the test of the test: bugs planted on purpose are found."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.torture.run import Plan, torture
+
+
+@pytest.mark.timeout(300)
+def test_nothing_acknowledged_is_lost_or_doubled_whatever_dies() -> None:
+    result = torture(Plan(seed=20260102, rounds=30, posts=40, seconds=30))
+    assert result.findings == [], f"seed {result.seed}, after {result.faults}"
+    assert result.rounds >= 3
+    assert result.counts["records"] > 100
+    assert result.counts["answers duplicate"] > 0
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("bug", "faults", "told"),
+    [
+        ("ack_before_commit", ("node",), "was acknowledged as payload"),
+        ("no_ledger", (), "was accepted 2 times"),
+        ("id_after_last", (), "batches still wait"),
+        ("queue_alone", ("workers",), "batches still wait"),
+    ],
+)
+def test_a_planted_bug_is_found(bug: str, faults: tuple[str, ...], told: str) -> None:
+    plan = Plan(seed=7, rounds=12, posts=60, workers=1, bug=bug, faults=faults, drain_seconds=10)
+    result = torture(plan)
+    assert any(told in line for line in result.findings), f"not found in {result.rounds} rounds: {result.findings}"
