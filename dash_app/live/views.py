@@ -85,7 +85,7 @@ class QueryView:
     end: str
     timezone: str
     points: int
-    pause: float = 0.05
+    pause: float = 0.03
     moves: float | None = None
     _pipeline: Pipeline | None = None
 

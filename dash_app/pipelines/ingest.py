@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -30,6 +30,7 @@ from dash_app.pipelines.mapping import Mapped, Plan, compile_mapping
 from dash_app.pipelines.resources import Resources
 from dash_app.pipelines.rollups import choose_dims, rollup
 from dash_app.storage import bronze, catalog, ledger, payloads, silver
+from dash_app.storage.catalog import Writing
 from dash_app.storage.payloads import Claim
 from dash_app.storage.unit import Unit
 
@@ -47,10 +48,13 @@ Outcome = Literal["worked", "nothing", "busy", "held"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Compiled:
+class _Target:
+    """One version of a mapping, ready to be written."""
+
     spec: MappingSpec
     plan: Plan
     document: Mapping[str, Any]
+    version: SilverVersion
 
 
 @dataclass(slots=True)
@@ -76,7 +80,7 @@ class Ingest:
 
     def __init__(self, app: Resources) -> None:
         self._app = app
-        self._plans: OrderedDict[tuple[UUID, int], _Compiled] = OrderedDict()
+        self._targets: OrderedDict[tuple[UUID, int], _Target] = OrderedDict()
 
     def run(self, pipeline: UUID) -> int:
         """Maps what waits for this pipeline, for at most a turn; answers how many claims it has committed."""
@@ -89,27 +93,23 @@ class Ingest:
             outcome = self.step(pipeline)
             if outcome in ("busy", "held"):
                 return claims
-            if outcome == "nothing":
+            claims += outcome == "worked"
+            with database.ingest() as unit:
                 # Asked after the lock is released: whoever was turned away by it meanwhile has left its work to us.
-                with database.ingest() as unit:
-                    if not payloads.waiting(unit, pipeline):
-                        return claims
-            else:
-                claims += 1
-            if time.monotonic() - began > TURN_SECONDS:
-                with database.ingest() as unit:
-                    if payloads.waiting(unit, pipeline):
-                        ledger.ring(unit, pipeline)
-                        unit.commit()
-                return claims
+                if not payloads.waiting(unit, pipeline):
+                    return claims
+                if time.monotonic() - began > TURN_SECONDS:
+                    ledger.ring(unit, pipeline)
+                    unit.commit()
+                    return claims
 
     def step(self, pipeline: UUID) -> Outcome:
         """One claim, from lock to commit."""
         with self._app.database.ingest() as unit:
             if not payloads.lock_pipeline(unit, pipeline):
                 return "busy"
-            state = unit.row("SELECT state, mapping_version FROM pipelines WHERE id = %s", (pipeline,))
-            if state is None or state[0] == "paused":
+            now = catalog.writing(unit, pipeline)
+            if now is None or now.state == "paused":
                 return "held"
             claim = payloads.claim(unit, pipeline, max_bytes=CLAIM_BYTES, max_payloads=CLAIM_PAYLOADS)
             if claim is None:
@@ -118,13 +118,17 @@ class Ingest:
                 tries = payloads.begin_attempt(aside, claim)
                 aside.commit()
             loaded = self._load(unit, claim)
-            version: int | None = state[1]
-            if version is None:
-                version = self._infer(unit, pipeline, loaded)
-            if version is None:
-                self._refuse_unmappable(unit, claim, loaded)
+            if now.version is None:
+                now = self._infer(unit, pipeline, loaded)
+            change = _Change()
+            if now is None or now.version is None:
+                version = 0
+                rejects: Sequence[Reject] = _unmappable(loaded)
             else:
-                self._map(unit, claim, loaded, version, careful=tries > PATIENCE)
+                target = self._target(unit, now)
+                version = target.version.version
+                rejects = self._map(unit, target, loaded, change, careful=tries > PATIENCE)
+            self._account(unit, claim, loaded, version, change, rejects)
             payloads.finish(unit, claim)
             payloads.end_attempt(unit, pipeline)
             unit.commit()
@@ -149,81 +153,66 @@ class Ingest:
                 )
         return loaded
 
-    def _infer(self, unit: Unit, pipeline: UUID, loaded: Sequence[Payload]) -> int | None:
-        """The version of a mapping proposed from these payloads, saved; None where nothing in them can be read."""
+    def _infer(self, unit: Unit, pipeline: UUID, loaded: Sequence[Payload]) -> Writing | None:
+        """A mapping proposed from these payloads and saved; None where nothing in them can be read."""
         proposed = infer_mapping(loaded[:100])
         if proposed is None:
             return None
         document, note = proposed
-        saved = catalog.save_mapping(
+        catalog.save_mapping(
             unit, pipeline, document, note=note, author="inference", pipeline_note=note[:1].upper() + note[1:]
         )
-        return saved.version
+        return catalog.writing(unit, pipeline)
 
-    def _refuse_unmappable(self, unit: Unit, claim: Claim, loaded: Sequence[Payload]) -> None:
-        rejects = [
-            Reject(
-                p.id,
-                -1,
-                "body",
-                "there is no mapping yet, and none can be inferred from this",
-                p.body[:4096].decode(errors="replace"),
-            )
-            for p in loaded
-        ]
-        self._account(unit, claim, loaded, 0, _Change(), rejects)
-
-    def _compiled(self, unit: Unit, pipeline: UUID, version: int) -> _Compiled:
-        key = (pipeline, version)
-        found = self._plans.get(key)
+    def _target(self, unit: Unit, now: Writing) -> _Target:
+        """Where rows go, as the catalog has it at this moment; the plan is compiled once."""
+        assert now.version is not None
+        key = (now.pipeline, now.version)
+        found = self._targets.get(key)
         if found is None:
-            document = catalog.mapping(unit, pipeline, version).document
+            document = catalog.mapping(unit, *key).document
             spec = parse_mapping(document)
-            found = self._plans[key] = _Compiled(spec, compile_mapping(spec), document)
-            while len(self._plans) > 500:
-                self._plans.popitem(last=False)
-        self._plans.move_to_end(key)
-        return found
+            version = next(v for v in catalog.versions(unit, now.pipeline) if v.version == now.version)
+            found = self._targets[key] = _Target(spec, compile_mapping(spec), document, version)
+            while len(self._targets) > 500:
+                self._targets.popitem(last=False)
+        self._targets.move_to_end(key)
+        return replace(found, version=replace(found.version, dims=now.dims, created=now.created))
 
-    def _map(self, unit: Unit, claim: Claim, loaded: Sequence[Payload], version: int, *, careful: bool) -> None:
-        compiled = self._compiled(unit, claim.pipeline, version)
-        change = _Change()
+    def _map(
+        self, unit: Unit, target: _Target, loaded: Sequence[Payload], change: _Change, *, careful: bool
+    ) -> Sequence[Reject]:
+        """Maps and writes; answers what was refused, and notes what was written in `change`."""
         if not careful:
-            mapped = compiled.plan.run(loaded)
-            self._write(unit, claim.pipeline, version, compiled.spec, mapped.frame, change)
-            self._account(unit, claim, loaded, version, change, mapped.rejects)
-            return
-        log.warning("ingest.careful", pipeline=str(claim.pipeline), payloads=len(loaded))
+            mapped = target.plan.run(loaded)
+            self._write(unit, target, mapped.frame, change)
+            return mapped.rejects
+        log.warning("ingest.careful", pipeline=str(target.version.pipeline), payloads=len(loaded))
         # Nothing is said to the database while the children work, each for as long as its limits allow.
         unit.execute("SET LOCAL idle_in_transaction_session_timeout = '1h'")
-        mapped = map_isolated(compiled.document, loaded)
-        rejects = self._write_carefully(unit, claim.pipeline, version, compiled.spec, mapped, change)
-        self._account(unit, claim, loaded, version, change, rejects)
+        return self._write_carefully(unit, target, map_isolated(target.document, loaded), change)
 
-    def _write(
-        self, unit: Unit, pipeline: UUID, version: int, spec: MappingSpec, frame: pl.DataFrame, change: _Change
-    ) -> None:
-        """Writes the rows that win their keys, and their rollups, and notes them in `change`."""
+    def _write(self, unit: Unit, target: _Target, frame: pl.DataFrame, change: _Change) -> SilverVersion:
+        """Writes the rows that win their keys, and their rollups, and notes them in `change`.
+
+        Answers the version as it stands then: its tables are made with the first row.
+        """
+        spec, version = target.spec, target.version
         if frame.is_empty():
-            return
-        target = self._target(unit, pipeline, version, spec, frame)
-        claimed = silver.claim_keys(unit, target, frame, spec.on_duplicate) if spec.key else silver.Claimed(frame)
-        if not claimed.frame.is_empty():
-            silver.write(unit, target, claimed.frame, rollup(claimed.frame, spec.metrics, target.dims))
-        change.add(claimed)
-
-    def _target(
-        self, unit: Unit, pipeline: UUID, version: int, spec: MappingSpec, frame: pl.DataFrame
-    ) -> SilverVersion:
-        found = next(v for v in catalog.versions(unit, pipeline) if v.version == version)
-        if not found.created:
+            return version
+        if not version.created:
             dims = choose_dims(frame, spec.dimensions)
-            found = silver.create_version(unit, found, dims, with_keys=bool(spec.key), on_duplicate=spec.on_duplicate)
-        return found
+            version = silver.create_version(
+                unit, version, dims, with_keys=bool(spec.key), on_duplicate=spec.on_duplicate
+            )
+        claimed = silver.claim_keys(unit, version, frame, spec.on_duplicate) if spec.key else silver.Claimed(frame)
+        if not claimed.frame.is_empty():
+            rollups = rollup(claimed.frame, spec.metrics, version.dims)
+            version = silver.write(unit, version, claimed.frame, rollups).version
+        change.add(claimed)
+        return version
 
-    def _write_carefully(
-        self, unit: Unit, pipeline: UUID, version: int, spec: MappingSpec, mapped: Mapped, change: _Change
-    ) -> list[Reject]:
+    def _write_carefully(self, unit: Unit, target: _Target, mapped: Mapped, change: _Change) -> list[Reject]:
         """Writes payload by payload behind savepoints, so that one that the database refuses stands alone.
 
         Answers all rejects: the mapping's, and one for each payload that was refused.
@@ -232,7 +221,7 @@ class Ingest:
         for part in mapped.frame.partition_by("_payload", maintain_order=True):
             unit.execute("SAVEPOINT payload")
             try:
-                self._write(unit, pipeline, version, spec, part, change)
+                target = replace(target, version=self._write(unit, target, part, change))
             except Permanent as error:
                 unit.execute("ROLLBACK TO SAVEPOINT payload")
                 reason = f"its rows could not be written: {error.message[:500]}"
@@ -270,6 +259,11 @@ class Ingest:
                 at=time.time_ns() // 1_000_000,
             )
         )
+
+
+def _unmappable(loaded: Sequence[Payload]) -> list[Reject]:
+    reason = "there is no mapping yet, and none can be inferred from this"
+    return [Reject(p.id, -1, "body", reason, p.body[:4096].decode(errors="replace")) for p in loaded]
 
 
 def _epoch_ms(moment: datetime | None) -> int | None:

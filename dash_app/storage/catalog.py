@@ -7,6 +7,7 @@ team's rows alone, so that what another team has is not found, exactly like what
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -254,6 +255,27 @@ def versions(unit: Unit, pipeline_id: UUID) -> list[SilverVersion]:
         )
         for row, document in unit.session.execute(statement.execution_options(populate_existing=True))
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What a worker asks before it maps: may it, with which version, and what that version's tables are like now."""
+
+    pipeline: UUID
+    state: str
+    version: int | None
+    dims: tuple[str, ...]
+    created: bool
+
+
+def writing(unit: Unit, pipeline_id: UUID) -> Writing | None:
+    """One quick look, made anew for each claim."""
+    row = unit.row(
+        "SELECT p.state, p.mapping_version, coalesce(v.dims, '{}'), coalesce(v.created, false) FROM pipelines p "
+        "LEFT JOIN silver_versions v ON v.pipeline_id = p.id AND v.version = p.mapping_version WHERE p.id = %s",
+        (pipeline_id,),
+    )
+    return Writing(pipeline_id, row[0], row[1], tuple(row[2]), row[3]) if row else None
 
 
 # Counts --------------------------------------------------------------------------------------------------------------
