@@ -106,12 +106,19 @@ class Workers:
         return process
 
     def watch(self, stop: threading.Event) -> None:
-        """Starts anew what has ended, until told to stop."""
-        while not stop.wait(0.5):
-            for number, process in enumerate(self._processes):
-                if not process.is_alive():
-                    log.warning("worker.restarted", queue=self._wanted[number][0], exitcode=process.exitcode)
+        """Starts anew what has ended, until told to stop; what ends again and again is started ever more slowly."""
+        pause, began = 0.5, time.monotonic()
+        while not stop.wait(pause):
+            ended = [number for number, process in enumerate(self._processes) if not process.is_alive()]
+            pause = min(pause * 2, 15.0) if ended and time.monotonic() - began < 60 else 0.5
+            for number in ended:
+                queue = self._wanted[number][0]
+                began = time.monotonic()
+                try:
+                    log.warning("worker.restarted", queue=queue, exitcode=self._processes[number].exitcode)
                     self._processes[number] = self._start(*self._wanted[number])
+                except OSError as error:
+                    log.error("worker.not_started", queue=queue, error=str(error))
 
     def end(self) -> None:
         for process in self._processes:

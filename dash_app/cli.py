@@ -303,8 +303,18 @@ def _cell(value: Any) -> str:
 
 
 @cli.command("doctor")
-def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def doctor(
+    rebuild: Annotated[
+        bool,
+        typer.Option("--rebuild-manifest", help="Instead: put lost rows of bronze's manifest back from its objects."),
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
     """Looks at everything that Dash needs here. Status 1 where something fails."""
+    if rebuild:
+        _rebuild_manifest(data_dir, as_json)
+        return
     findings = examine(lambda: load_settings(data_dir))
     if as_json:
         _print_json([asdict(one) for one in findings])
@@ -315,6 +325,28 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
             console.print(f"[{colours[one.state]}]{one.state:<4}[/]  {one.name:<16}  ", end="", highlight=False)
             console.print(one.text, markup=False, highlight=False, soft_wrap=True)
     if any(one.state == "fail" for one in findings):
+        raise typer.Exit(1)
+
+
+def _rebuild_manifest(data_dir: str | None, as_json: bool) -> None:
+    with opened(data_dir) as app:
+        done = bronze.rebuild_manifest(app.database, app.objects)
+    if as_json:
+        _print_json(asdict(done))
+    else:
+        for key in done.added:
+            print(f"added    {key}")
+        for key in done.damaged:
+            print(f"damaged  {key}")
+        for name in done.unknown:
+            print(f"unknown  {name}: no such pipeline in this database; its objects are left alone")
+        for name in done.busy:
+            print(f"busy     {name}: its files are being changed just now; run this again")
+        print(
+            f"{done.objects:,} objects: {done.named:,} are in the manifest, {len(done.added):,} were added with "
+            f"{done.payloads:,} payloads, {done.superfluous:,} hold nothing that is not counted already"
+        )
+    if done.damaged or done.busy:
         raise typer.Exit(1)
 
 

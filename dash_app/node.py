@@ -39,6 +39,9 @@ HTTP_LIMITS: Mapping[str, Any] = {
     "max_header_size": 64 << 10,
 }
 
+#: How long deliveries in hand may take to be answered once the node is told to end.
+DRAIN_SECONDS = 4.0
+
 Handler = tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]
 
 
@@ -92,7 +95,7 @@ class Node:
         server = await node._open_door(readiness, stack)
         node.listener.start()
         stack.push_async_callback(node.listener.stop)
-        stack.push_async_callback(_draining(server))
+        stack.push_async_callback(_draining(server, node.metrics))
         if feed:
             # Last opened, first closed: it must not send to doors that are shut.
             stack.push_async_callback(feed.stop)
@@ -198,9 +201,12 @@ def _in_thread(function: Callable[[], None]) -> Callable[[], Awaitable[None]]:
     return call
 
 
-def _draining(server: Any) -> Callable[[], Awaitable[None]]:
+def _draining(server: Any, metrics: Metrics) -> Callable[[], Awaitable[None]]:
     async def call() -> None:
         server.stop()
+        # A delivery that is being committed gets its answer: without one the sender would send it again.
+        if not await metrics.in_flight.drained(DRAIN_SECONDS):
+            log.info("serve.deliveries_left")
         # Panel's server keeps the HTTP server, which has the connections, to itself.
         http = getattr(server, "_http", server)
         try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from typing import Any
-from uuid import UUID
 
 CHANNEL = "dash_changes"
 
@@ -80,9 +79,3 @@ def decode(text: str) -> Change | None:
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     return made
-
-
-def pipeline_of(change: Change) -> UUID | None:
-    """The pipeline that a change is about, where it is about one."""
-    text = getattr(change, "pipeline", None)
-    return UUID(text) if text else None

@@ -24,6 +24,8 @@ __all__ = ["load_mapping_text", "mapping_text", "parse_mapping"]
 
 MAX_DOCUMENT_BYTES = 256 * 1024
 MAX_FIELDS = 200
+#: A metric takes 88 bytes of a rollup's row, which has to fit a page of the database.
+MAX_METRICS = 64
 MAX_KEY_PARTS = 10
 MAX_TESTS = 50
 MAX_TEXT = 1000
@@ -108,6 +110,9 @@ def _fields(value: Any, problems: _Problems) -> tuple[FieldSpec, ...]:
         field = _field(item, name, place, problems)
         if field is not None:
             fields.append(field)
+    metrics = sum(field.is_metric for field in fields)
+    if metrics > MAX_METRICS:
+        problems.append(("fields", f"{metrics} metrics, at most {MAX_METRICS}; give the others the role dimension"))
     return tuple(fields)
 
 

@@ -166,7 +166,7 @@ class SilverVersion:
     """One version's tables: where a pipeline's mapped rows are, and what columns they have.
 
     `state`: active (written and read), history (read beside the active one), dropped. `dims`: dimensions that the
-    rollup keeps.
+    rollup keeps. Records before `records_from` and buckets before `rollups_from` have expired and are not read.
     """
 
     pipeline: UUID
@@ -177,6 +177,8 @@ class SilverVersion:
     columns: Sequence[FieldSpec]
     dims: tuple[str, ...]
     created: bool
+    records_from: datetime | None = None
+    rollups_from: datetime | None = None
 
     @property
     def rollup(self) -> str:

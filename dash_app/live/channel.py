@@ -47,6 +47,7 @@ class LiveChannel(WebSocketHandler):
         self._authenticator = authenticator
         self._origins = origins
         self._connected = False
+        self._checking: asyncio.Task[None] | None = None
         self._backlog = 0
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
 
@@ -82,15 +83,13 @@ class LiveChannel(WebSocketHandler):
         identity = str(document.get("id", ""))[:100]
         match document.get("op"):
             case "subscribe":
+                self._end(identity)
                 if len(self._subscriptions) >= MOST_SUBSCRIPTIONS:
                     self._refuse(identity, "Too many", f"a tab may watch {MOST_SUBSCRIPTIONS} things at once")
                     return
                 self._subscriptions[identity] = asyncio.create_task(self._subscribe(identity, document))
             case "unsubscribe":
-                task = self._subscriptions.pop(identity, None)
-                if task is not None and not task.done():
-                    task.cancel()
-                self._hub.unsubscribe(self, identity)
+                self._end(identity)
             case "ping":
                 self.deliver(b'{"op":"pong"}')
             case other:
@@ -99,6 +98,12 @@ class LiveChannel(WebSocketHandler):
                     "Not understood",
                     f"there is no operation {str(other)[:40]!r}; subscribe, unsubscribe or ping",
                 )
+
+    def _end(self, identity: str) -> None:
+        task = self._subscriptions.pop(identity, None)
+        if task is not None and not task.done():
+            task.cancel()
+        self._hub.unsubscribe(self, identity)
 
     async def _subscribe(self, identity: str, request: Mapping[str, Any]) -> None:
         try:
@@ -139,6 +144,19 @@ class LiveChannel(WebSocketHandler):
     def revoked(self) -> None:
         """The user's rights have changed: the browser connects again and is asked again who it is."""
         self.close(4001, "access changed")
+
+    def recheck(self) -> None:
+        """Asks again who this is, and cuts off who is somebody else by now, or nobody."""
+        self._checking = asyncio.create_task(self._recheck())
+
+    async def _recheck(self) -> None:
+        try:
+            principal = await self._authenticator.principal(self.request)
+        except DashError:
+            # The database is away again; its return asks once more.
+            return
+        if principal != self.principal:
+            self.revoked()
 
     def on_close(self) -> None:
         for task in self._subscriptions.values():

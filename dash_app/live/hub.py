@@ -45,6 +45,10 @@ class Subscriber(Protocol):
 
     def revoked(self) -> None: ...
 
+    def recheck(self) -> None:
+        """Whether its user still may is not known for certain any more."""
+        ...
+
 
 class Topic:
     """One view with those who watch it."""
@@ -183,6 +187,7 @@ class Hub:
         """Has frames delivered under the topic's key, which is answered; DashError where the request is refused."""
         subscriber.principal.require("query.run")
         team = subscriber.principal.team
+        self.unsubscribe(subscriber, subscription)
         name, view = await self._read(open_view, self._database, self._queries, team, request)
         topic = self._topics.get((team, name))
         if topic is None:
@@ -224,7 +229,9 @@ class Hub:
                 topic.touch(change)
 
     def returned(self) -> None:
-        """Notifications may have been missed: everything is read anew."""
+        """Notifications may have been missed: everything is read anew, and everybody is asked again who they are."""
+        for subscriber in tuple(self._watching):
+            subscriber.recheck()
         for topic in self._topics.values():
             topic.touch(None)
 

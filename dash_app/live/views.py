@@ -74,11 +74,12 @@ class View(Protocol):
 
 @dataclass
 class QueryView:
-    """A query document over a range, as a chart, a stat or a table of groups shows it."""
+    """A query over a range, as a chart, a stat or a table of groups shows it; `query` names the pipeline by id."""
 
     database: Database
     queries: Queries
     team: UUID
+    pipeline: UUID
     kind: str
     query: Mapping[str, Any]
     start: str
@@ -87,25 +88,14 @@ class QueryView:
     points: int
     pause: float = 0.03
     moves: float | None = None
-    _pipeline: Pipeline | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.query.get("pipeline"), str):
-            raise Invalid(problems=[("query.pipeline", "the slug or id of a pipeline is needed")])
-        relative = "now" in self.start or "now" in self.end
-        if relative and not self._by_time():
+        if ("now" in self.start or "now" in self.end) and not self._by_time():
             # A single number over the last hour changes as the hour moves on, rows or none.
             self.moves = 10.0
-        self.resolve()
-
-    def resolve(self) -> Pipeline:
-        if self._pipeline is None:
-            with self.database.team(self.team) as unit:
-                self._pipeline = catalog.pipeline(unit, str(self.query["pipeline"]))
-        return self._pipeline
 
     def concerns(self, change: Change) -> bool:
-        return isinstance(change, RowsAdded | PipelineChanged) and change.pipeline == str(self.resolve().id)
+        return isinstance(change, RowsAdded | PipelineChanged) and change.pipeline == str(self.pipeline)
 
     def _by_time(self) -> bool:
         return bool(self.query.get("every")) or self.kind == "line"
@@ -141,8 +131,7 @@ class QueryView:
         with self.database.team(self.team) as unit:
             result = self.queries.answer(unit, spec)
             if result.frame.is_empty():
-                pipeline = self.resolve().id
-                extra["last"] = _ms(catalog.stats(unit, [pipeline])[pipeline].last_received)
+                extra["last"] = _ms(catalog.stats(unit, [self.pipeline])[self.pipeline].last_received)
         keyed = not spec.aggregated or spec.every is not None
         key = (["time", *spec.by] if spec.every else ["_payload", "_index"]) if keyed else []
         names = {column.name for column in result.columns}
@@ -174,19 +163,14 @@ class RecordsView:
 
     database: Database
     team: UUID
-    pipeline: str
+    pipeline: UUID
     limit: int
     pause: float = 0.05
     moves: float | None = None
-    _id: str = ""
     _shown: set[tuple[Any, Any]] = field(default_factory=set)
 
-    def __post_init__(self) -> None:
-        with self.database.team(self.team) as unit:
-            self._id = str(catalog.pipeline(unit, self.pipeline).id)
-
     def concerns(self, change: Change) -> bool:
-        return isinstance(change, RowsAdded | PipelineChanged) and change.pipeline == self._id
+        return isinstance(change, RowsAdded | PipelineChanged) and change.pipeline == str(self.pipeline)
 
     def snapshot(self) -> Table:
         table = self._read()
@@ -206,7 +190,7 @@ class RecordsView:
 
     def _read(self) -> Table:
         with self.database.team(self.team) as unit:
-            versions = catalog.versions(unit, UUID(self._id))
+            versions = catalog.versions(unit, self.pipeline)
             answer = silver_read.latest(unit, versions, self.limit)
         columns = record_columns({**SYSTEM, **{f.name: f for f in silver_read.newest_fields(versions)}})
         return _table(answer.frame, columns, key=("_payload", "_index"))
@@ -307,13 +291,16 @@ def open_view(database: Database, queries: Queries, team: UUID, request: Mapping
         raise Invalid(problems=[("query", "a query is an object")])
     if kind == "pipelines":
         return "pipelines", PipelinesView(database, team)
+    if not isinstance(query.get("pipeline"), str):
+        raise Invalid(problems=[("query.pipeline", "the slug or id of a pipeline is needed")])
+    with database.team(team) as unit:
+        # By its id from here on: a slug can become another pipeline's while somebody watches.
+        pipeline = catalog.pipeline(unit, query["pipeline"]).id
     if kind == "records":
         limit = query.get("limit", 100)
         if not isinstance(limit, int) or not 1 <= limit <= 500:
             raise Invalid(problems=[("query.limit", "1 to 500")])
-        return f"records {query.get('pipeline')} {limit}", RecordsView(
-            database, team, str(query.get("pipeline")), limit
-        )
+        return f"records {pipeline} {limit}", RecordsView(database, team, pipeline, limit)
     reach = request.get("range") or {}
     points = request.get("points", 600)
     if not isinstance(reach, Mapping) or not isinstance(points, int | float):
@@ -324,8 +311,9 @@ def open_view(database: Database, queries: Queries, team: UUID, request: Mapping
         database,
         queries,
         team,
+        pipeline,
         str(kind),
-        query,
+        {**query, "pipeline": str(pipeline)},
         str(reach.get("from", "now-24h")),
         str(reach.get("to", "now")),
         str(request.get("timezone") or "UTC"),

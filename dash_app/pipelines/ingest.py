@@ -55,6 +55,8 @@ class _Target:
     plan: Plan
     document: Mapping[str, Any]
     version: SilverVersion
+    #: Versions before it that are read beside it and have the same key.
+    earlier: tuple[SilverVersion, ...]
 
 
 @dataclass(slots=True)
@@ -159,6 +161,9 @@ class Ingest:
         if proposed is None:
             return None
         document, note = proposed
+        # Somebody may be saving a mapping just now: theirs counts, whichever commits first.
+        if catalog.lock(unit, pipeline).mapping_version is not None:
+            return catalog.writing(unit, pipeline)
         catalog.save_mapping(
             unit, pipeline, document, note=note, author="inference", pipeline_note=note[:1].upper() + note[1:]
         )
@@ -172,12 +177,19 @@ class Ingest:
         if found is None:
             document = catalog.mapping(unit, *key).document
             spec = parse_mapping(document)
-            version = next(v for v in catalog.versions(unit, now.pipeline) if v.version == now.version)
-            found = self._targets[key] = _Target(spec, compile_mapping(spec), document, version)
+            versions = catalog.versions(unit, now.pipeline)
+            version = next(v for v in versions if v.version == now.version)
+            earlier = tuple(v for v in versions if v is not version and v.created and self._same_key(unit, v, spec))
+            found = self._targets[key] = _Target(spec, compile_mapping(spec), document, version, earlier)
             while len(self._targets) > 500:
                 self._targets.popitem(last=False)
         self._targets.move_to_end(key)
         return replace(found, version=replace(found.version, dims=now.dims, created=now.created))
+
+    def _same_key(self, unit: Unit, version: SilverVersion, spec: MappingSpec) -> bool:
+        """Whether records of that version are the same records under this mapping."""
+        document = catalog.mapping(unit, version.pipeline, version.version).document
+        return bool(spec.key) and parse_mapping(document).key == spec.key
 
     def _map(
         self, unit: Unit, target: _Target, loaded: Sequence[Payload], change: _Change, *, careful: bool
@@ -205,7 +217,11 @@ class Ingest:
             version = silver.create_version(
                 unit, version, dims, with_keys=bool(spec.key), on_duplicate=spec.on_duplicate
             )
-        claimed = silver.claim_keys(unit, version, frame, spec.on_duplicate) if spec.key else silver.Claimed(frame)
+        claimed = (
+            silver.claim_keys(unit, version, frame, spec.on_duplicate, target.earlier)
+            if spec.key
+            else silver.Claimed(frame)
+        )
         if not claimed.frame.is_empty():
             rollups = rollup(claimed.frame, spec.metrics, version.dims)
             version = silver.write(unit, version, claimed.frame, rollups).version

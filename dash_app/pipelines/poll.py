@@ -60,7 +60,7 @@ def _poll(app: Resources, pipeline_id: UUID, client: httpx.Client) -> None:
     with app.database.ingest() as unit:
         state = ledger.poll(unit, pipeline_id)
         pipeline = catalog.pipeline(unit, pipeline_id, archived=True)
-        if state is None or pipeline.state != "active" or state.next_due > datetime.now(UTC):
+        if state is None or pipeline.state != "active" or not state.due:
             return
         run = ledger.begin_run(unit, pipeline.team, pipeline_id, "poll")
         unit.commit()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import UTC, datetime
 
 import structlog
 
 from dash_app.domain.errors import DashError
 from dash_app.pipelines.resources import Resources
 from dash_app.pipelines.tasks import IO, name_of
-from dash_app.storage import bronze, ledger
+from dash_app.storage import bronze, ledger, retention
 from dash_app.storage.unit import Unit
 
 log = structlog.get_logger(__name__)
@@ -22,7 +23,11 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS = 1.0
 MAINTENANCE_SECONDS = 60.0
 ARCHIVE_SECONDS = 2.0
+COMPACT_SECONDS = 3_600.0
 COLLECT_SECONDS = 86_400.0
+RETAIN_SECONDS = 3_600.0
+#: What one call hides the next one removes: no query from before may be left when a new clock begins.
+RETAIN_AFTER = 300.0
 
 
 class Clock:
@@ -33,7 +38,8 @@ class Clock:
         self._app = app
         self._ours = False
         # Not at once: a clock that changes hands would list the whole store each time.
-        self._next: dict[str, float] = {"collect": time.monotonic() + COLLECT_SECONDS}
+        begin = time.monotonic()
+        self._next: dict[str, float] = {"collect": begin + COLLECT_SECONDS, "retain": begin + RETAIN_AFTER}
 
     def tick(self, unit: Unit) -> None:
         """One tick on the connection whose life is the lock's."""
@@ -53,6 +59,12 @@ class Clock:
                 ledger.enqueue_once(unit, IO, name_of("archive"), str(pipeline), priority=-1)
         if self._due("maintain", MAINTENANCE_SECONDS):
             ledger.enqueue_once(unit, IO, name_of("maintain"), "", priority=1)
+        if self._due("compact", COMPACT_SECONDS):
+            for pipeline in bronze.compactable(unit):
+                ledger.enqueue_once(unit, IO, name_of("compact"), str(pipeline), priority=-2)
+        if self._due("retain", RETAIN_SECONDS):
+            for pipeline in retention.expired(unit, datetime.now(UTC)):
+                ledger.enqueue_once(unit, IO, name_of("retain"), str(pipeline), priority=-2)
         if self._due("collect", COLLECT_SECONDS):
             ledger.enqueue(unit, IO, name_of("collect"), "", priority=-2)
         unit.commit()

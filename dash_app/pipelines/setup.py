@@ -26,7 +26,7 @@ from dash_app.storage import catalog, ledger, people, silver
 from dash_app.storage.unit import Unit
 
 #: A pipeline's retention: how many days something is kept; null, or left out: for ever.
-RETENTION = ("payload_days", "record_days")
+RETENTION = ("payload_days", "record_days", "rollup_days")
 MAX_DAYS = 36_500
 
 
@@ -259,6 +259,10 @@ def check_retention(document: Mapping[str, Any]) -> None:
             problems.append((f"retention.{name}"[:80], f"unknown; there are {', '.join(RETENTION)}"))
         elif days is not None and not (isinstance(days, int) and not isinstance(days, bool) and 1 <= days <= MAX_DAYS):
             problems.append((f"retention.{name}", f"a number of days from 1 to {MAX_DAYS:,}, or null for ever"))
+    records, rollups = document.get("record_days"), document.get("rollup_days")
+    if not problems and rollups is not None and (records is None or rollups < records):
+        # A query that rollups could answer would find nothing where the records are still there.
+        problems.append(("retention.rollup_days", "rollups stay at least as long as records: record_days, or more"))
     if problems:
         raise Invalid(problems=problems)
 

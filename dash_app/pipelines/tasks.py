@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -26,7 +27,7 @@ from dash_app.pipelines.ingest import Ingest
 from dash_app.pipelines.poll import poll as run_poll
 from dash_app.pipelines.resources import Resources
 from dash_app.pipelines.sources.guard import guarded_client
-from dash_app.storage import bronze, ledger, payloads, silver
+from dash_app.storage import bronze, ledger, payloads, people, retention, silver
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +81,14 @@ class Queues:
         self._client = guarded_client(app.allowed_networks, allow=app.allowed_addresses, own_ports=app.own_ports)
         self._queues = {INGEST: _queue(app, INGEST), IO: _queue(app, IO)}
         self._register(INGEST, self._tasks_ingest)
-        for task in (self._task_poll, self._task_archive, self._task_maintain, self._task_collect):
+        for task in (
+            self._task_poll,
+            self._task_archive,
+            self._task_maintain,
+            self._task_compact,
+            self._task_collect,
+            self._task_retain,
+        ):
             self._register(IO, task)
 
     def _register(self, queue: str, method: Callable[[str], None]) -> None:
@@ -103,20 +111,38 @@ class Queues:
         bronze.archive(self.app.database, self.app.objects, UUID(argument))
 
     def _task_maintain(self, argument: str) -> None:
-        """Keeps what grows by itself bounded: partitions, deliveries seen, old runs."""
+        """Keeps what grows by itself bounded: partitions, deliveries seen, old runs, sessions that are over."""
         bronze.release(self.app.database)
         with self.app.database.ingest() as unit:
             silver.repair_views(unit)
-            unit.commit()
-            payloads.prune_deliveries(unit, payload_id_floor(datetime.now(UTC) - payloads.DELIVERY_WINDOW))
             ledger.prune_runs(unit)
+            people.prune_sessions(unit)
             unit.commit()
+            floor = payload_id_floor(datetime.now(UTC) - payloads.DELIVERY_WINDOW)
+            while payloads.prune_deliveries(unit, floor):
+                unit.commit()
+
+    def _task_compact(self, argument: str) -> None:
+        """Makes larger files of a pipeline's many small ones."""
+        compacted = bronze.compact(self.app.database, self.app.objects, UUID(argument))
+        if compacted.files:
+            log.info("bronze.compacted", files=compacted.files, replaced=compacted.replaced, bytes=compacted.bytes)
 
     def _task_collect(self, argument: str) -> None:
-        """Removes objects that a crash left behind between their upload and the manifest."""
+        """Removes objects that the manifest does not name: left behind by a crash, or replaced by a compacted file."""
         collected = bronze.collect_orphans(self.app.database, self.app.objects)
         if collected.removed or collected.kept:
             log.info("bronze.orphans", removed=collected.removed, bytes=collected.bytes, kept=collected.kept)
+
+    def _task_retain(self, argument: str) -> None:
+        """Removes what has expired of a pipeline; comes again where it is much."""
+        removed = retention.apply(self.app.database, self.app.objects, UUID(argument), datetime.now(UTC))
+        if removed != retention.Removed():
+            log.info("retention.removed", **asdict(removed))
+        if removed.more:
+            with self.app.database.ingest() as unit:
+                ledger.enqueue_once(unit, IO, name_of("retain"), argument, priority=-2)
+                unit.commit()
 
     def consumer(self, queue: str, threads: int) -> Consumer:
         """A consumer of one queue; its `run` blocks until SIGTERM, and finishes what is in hand."""

@@ -3,7 +3,7 @@
 Archiving is: build a file from what waits, put it under a key made of its content, know that the store holds it, and
 then in one transaction note it in the manifest and take the notes of what waited away. A crash before that transaction
 leaves an object that nothing refers to; the next attempt with the same rows finds it under the same key and adopts it.
-Here is the archiver; reading, listing and upkeep have files of their own, and this is the door to all of them.
+Here is the archiver; reading, listing, compaction and upkeep have files of their own, and this is the door to all.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from hashlib import sha256
-from secrets import token_hex
 from typing import Any
 from uuid import UUID
 
 from dash_app.domain.errors import Permanent
 from dash_app.domain.ids import payload_id_floor, payload_id_time
+from dash_app.storage.bronze_compaction import Compacted, compact, compactable
+from dash_app.storage.bronze_files import add_file, put_file
 from dash_app.storage.bronze_listing import newest, recent
 from dash_app.storage.bronze_reading import as_array, groups, present, read_payload, read_payloads, scan
+from dash_app.storage.bronze_rebuild import Rebuilt, rebuild_manifest
 from dash_app.storage.bronze_upkeep import Collected, Released, collect_orphans, lock_archive, release
 from dash_app.storage.engine import Database
-from dash_app.storage.objects import ObjectDamaged, ObjectDiffers, Objects
+from dash_app.storage.objects import Objects
 from dash_app.storage.parquet import BronzeFile, BronzeWriter, describe
 from dash_app.storage.unit import Unit
 
@@ -30,15 +31,20 @@ __all__ = [
     "Archived",
     "BronzeFile",
     "Collected",
+    "Compacted",
     "PayloadsMissing",
+    "Rebuilt",
     "Released",
     "archive",
     "collect_orphans",
+    "compact",
+    "compactable",
     "describe",
     "due",
     "newest",
     "read_payload",
     "read_payloads",
+    "rebuild_manifest",
     "recent",
     "release",
     "scan",
@@ -133,7 +139,7 @@ def _archive_one(
                 writer.add(_rows(reading, group))
             data = writer.finish()
         at("before_put")
-        file = _put(objects, waiting[0].team, pipeline, taken, data)
+        file = put_file(objects, waiting[0].team, pipeline, taken, data)
         at("after_put")
         _note(unit, file, waiting, sizes, set(taken))
         at("before_commit")
@@ -197,32 +203,9 @@ def _rows(unit: Unit, ids: list[int]) -> list[tuple[Any, ...]]:
     ).fetchall()
 
 
-def _put(objects: Objects, team: UUID, pipeline: UUID, ids: list[int], data: bytes) -> BronzeFile:
-    checksum = sha256(data).hexdigest()
-    day = payload_id_time(ids[0]).date().isoformat()
-    # Digits in full width: keys sort as their payloads do.
-    stem = f"{team}/{pipeline}/dt={day}/{ids[0]:019}-{ids[-1]:019}-"
-    key = f"{stem}{checksum[:8]}.parquet"
-    try:
-        stored = objects.put(key, data)
-    except ObjectDiffers:
-        # Other bytes under this key can only be a write that went wrong: the collector's. Ours go beside them, under a
-        # name that no earlier attempt can have spoilt.
-        key = f"{stem}{checksum[:8]}-{token_hex(4)}.parquet"
-        stored = objects.put(key, data)
-    head = objects.head(key)
-    if stored != checksum or head is None or head.size != len(data):
-        raise ObjectDamaged(f"the object store did not keep what was written to {key}")
-    return BronzeFile(team, pipeline, key, len(ids), len(data), checksum, ids[0], ids[-1])
-
-
 def _note(unit: Unit, file: BronzeFile, waiting: Sequence[_Waiting], sizes: dict[int, int], taken: set[int]) -> None:
     """The manifest's row, and the notes gone or, where a file took a part of one, made smaller."""
-    unit.execute(
-        "INSERT INTO bronze_files (team_id, pipeline_id, key, rows, bytes, checksum, min_payload, max_payload) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (key) DO NOTHING",
-        (file.team, file.pipeline, file.key, file.rows, file.bytes, file.checksum, file.min_payload, file.max_payload),
-    )
+    add_file(unit, file)
     done: list[int] = []
     changed = 0
     for note in waiting:

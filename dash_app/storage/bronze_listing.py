@@ -29,8 +29,8 @@ _BODIES = 8 << 20
 # The inbox is asked by a scalar subquery, one look-up a file, which no plan can turn into reading all of it.
 _OLDER_FILES = f"""
 SELECT id, max_payload, key, rows, bytes FROM bronze_files f
-WHERE pipeline_id = %(pipeline)s AND min_payload < %(before)s AND max_payload > %(after)s
-  AND (max_payload, id) < (%(place)s, %(number)s)
+WHERE pipeline_id = %(pipeline)s AND expired_at IS NULL AND min_payload < %(before)s AND max_payload > %(after)s
+  AND min_payload <= %(place)s AND max_payload < %(place)s + {24 * _HOUR} AND NOT id = ANY(%(seen)s)
   AND (max_payload / {_HOUR} <> min_payload / {_HOUR}
        OR (SELECT p.id FROM payloads p WHERE p.id = f.min_payload) IS NULL)
 ORDER BY max_payload DESC, id DESC LIMIT {_FILES}
@@ -54,16 +54,19 @@ def recent(unit: Unit, objects: Objects, pipeline: UUID, *, limit: int, before: 
     stop = _LAST if before is None else before
     # The inbox first and the manifest after it, as in reading: what is archived in between is found in one of the two.
     found = {one.id: one for one in _inbox(unit, pipeline, limit, stop)}
-    # A file keeps to one day: none that ends later than a day after `stop` begins before it.
-    place = (min(stop + 24 * _HOUR, _LAST), _LAST)
+    # Below this place all that is in files is still to be found. By place and not by file, since files may become one
+    # meanwhile, and the new one ends where the first of them did, which was read already.
+    place = stop
+    seen: list[int] = []
     while True:
         after = sorted(found, reverse=True)[limit - 1] if len(found) >= limit else -1
-        files = _needed(_older_files(unit, pipeline, after, stop, place), found, limit)
+        files = _needed(_older_files(unit, pipeline, after, stop, place, seen), found, limit)
         if not files:
             break
         for headings in _read(objects, files, after, stop, limit):
             found |= {one.id: one for one in headings}
-        place = (files[-1].max_payload, files[-1].id)
+        place = min(place, files[-1].max_payload)
+        seen += [file.id for file in files]
     return _with_states(unit, pipeline, [found[one] for one in sorted(found, reverse=True)[:limit]])
 
 
@@ -88,12 +91,11 @@ def _inbox(unit: Unit, pipeline: UUID, limit: int, stop: int) -> list[Heading]:
     return [Heading(*row) for row in rows]
 
 
-def _older_files(unit: Unit, pipeline: UUID, after: int, stop: int, place: tuple[int, int]) -> list[_File]:
-    """The next files below `place` (last payload and number) that can hold a payload with after < id < stop."""
-    last, number = place
-    rows = unit.rows(
-        _OLDER_FILES, {"pipeline": pipeline, "before": stop, "after": after, "place": last, "number": number}
-    )
+def _older_files(unit: Unit, pipeline: UUID, after: int, stop: int, place: int, seen: list[int]) -> list[_File]:
+    """The next files that begin at `place` or before and can hold a payload with after < id < stop."""
+    # A file keeps to one day: none that ends a day after the place begins before it.
+    place = min(place, _LAST - 24 * _HOUR)
+    rows = unit.rows(_OLDER_FILES, {"pipeline": pipeline, "before": stop, "after": after, "place": place, "seen": seen})
     return [_File(*row) for row in rows]
 
 

@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 from dash_app.domain.events import Payload
@@ -24,6 +25,10 @@ _GROUP_ROWS = 10_000
 _BATCH_BYTES = 4 << 20
 #: Ids of waiting payloads that a scan holds at once.
 _STRETCH = 100_000
+#: Files of the manifest that a scan takes at once.
+_PAGE = 500
+
+T = TypeVar("T")
 
 #: Opens a unit of work: `database.ingest`, or `partial(database.team, team)`.
 Units = Callable[[], AbstractContextManager[Unit]]
@@ -68,7 +73,7 @@ def scan(
     """
     batch: list[Payload] = []
     size = 0
-    for payload in _in_order(_sources(units, objects, pipeline, from_id, to_id)):
+    for payload in in_order(_sources(units, objects, pipeline, from_id, to_id), lambda payload: payload.id):
         if batch and (size + len(payload.body) > max_bytes or len(batch) == max_rows):
             yield batch
             batch, size = [], 0
@@ -102,20 +107,25 @@ def _sources(units: Units, objects: Objects, pipeline: UUID, start: int, stop: i
 
 
 def _files(units: Units, objects: Objects, pipeline: UUID, start: int, stop: int) -> Iterator[_Source]:
-    after = (-1, -1)
+    # Files may become one while we read: the new one begins before what was read last, and is read from there on.
+    position = start
+    seen: dict[int, int] = {}
     while True:
         with units() as unit:
             page = unit.rows(
-                "SELECT min_payload, id, key, bytes FROM bronze_files "
-                "WHERE pipeline_id = %s AND min_payload < %s AND max_payload >= %s "
-                "AND (min_payload, id) > (%s, %s) ORDER BY min_payload, id LIMIT 500",
-                (pipeline, stop, start, *after),
+                "SELECT min_payload, max_payload, id, key, bytes FROM bronze_files "
+                "WHERE pipeline_id = %s AND min_payload < %s AND max_payload >= %s AND NOT id = ANY(%s) "
+                "AND expired_at IS NULL "
+                "ORDER BY min_payload, id LIMIT %s",
+                (pipeline, stop, position, list(seen), _PAGE),
             )
-        for low, number, key, size in page:
-            yield max(low, start), partial(_file, objects, key, size, start, stop)
-            after = (low, number)
-        if len(page) < 500:
+        for low, _, _, key, size in page:
+            yield max(low, position), partial(_file, objects, key, size, position, stop)
+        if len(page) < _PAGE:
             return
+        position = max(position, page[-1][0])
+        seen |= {number: high for _, high, number, _, _ in page}
+        seen = {number: high for number, high in seen.items() if high >= position}
 
 
 def _file(objects: Objects, key: str, size: int, start: int, stop: int) -> Iterator[Payload]:
@@ -132,9 +142,12 @@ def _inbox(units: Units, objects: Objects, pipeline: UUID, ids: list[int]) -> It
         yield from found
 
 
-def _in_order(sources: Iterator[_Source]) -> Iterator[Payload]:
-    """Merges sources that come in order of their first ids, opening each when its turn has come; each payload once."""
-    opened: list[tuple[int, int, Payload, Iterator[Payload]]] = []
+def in_order(sources: Iterator[tuple[int, Callable[[], Iterator[T]]]], identity: Callable[[T], int]) -> Iterator[T]:
+    """Merges sources that come in order of their first ids, opening each when its turn has come; each payload once.
+
+    A source is the first id that can come of it, and how to open it; `identity` gives the id of what comes.
+    """
+    opened: list[tuple[int, int, T, Iterator[T]]] = []
     last = -1
     turn = 0
     upcoming = next(sources, None)
@@ -143,21 +156,21 @@ def _in_order(sources: Iterator[_Source]) -> Iterator[Payload]:
             stream = upcoming[1]()
             upcoming = next(sources, None)
         else:
-            _, _, payload, stream = heapq.heappop(opened)
-            if payload.id > last:
-                last = payload.id
+            number, _, payload, stream = heapq.heappop(opened)
+            if number > last:
+                last = number
                 yield payload
         following = next(stream, None)
         if following is not None:
             turn += 1
-            heapq.heappush(opened, (following.id, turn, following, stream))
+            heapq.heappush(opened, (identity(following), turn, following, stream))
 
 
 def covering(unit: Unit, ids: Sequence[int], pipeline: UUID | None) -> list[BronzeFile]:
     """The manifest's files whose range holds one of the sorted ids."""
     rows = unit.rows(
         "SELECT team_id, pipeline_id, key, rows, bytes, checksum, min_payload, max_payload FROM bronze_files "
-        "WHERE (%(pipeline)s::uuid IS NULL OR pipeline_id = %(pipeline)s) "
+        "WHERE (%(pipeline)s::uuid IS NULL OR pipeline_id = %(pipeline)s) AND expired_at IS NULL "
         "AND min_payload <= %(last)s AND max_payload >= %(first)s "
         "AND EXISTS (SELECT FROM unnest(%(ids)s::bigint[]) AS p WHERE p BETWEEN min_payload AND max_payload) "
         "ORDER BY min_payload, id",

@@ -18,14 +18,15 @@ from uuid import UUID
 import psycopg
 
 from dash_app.domain.ids import PAYLOAD_SEQUENCE_BITS, as_uuid, payload_id_floor
-from dash_app.storage.bronze_reading import covering, present
+from dash_app.storage.bronze_files import Coverage
+from dash_app.storage.bronze_reading import present
 from dash_app.storage.engine import Database
 from dash_app.storage.objects import Head, ObjectDamaged, ObjectMissing, Objects
 from dash_app.storage.parquet import BronzeReader
 from dash_app.storage.unit import Unit
 
 #: The form of bronze's keys: nothing else below the prefix is ever touched.
-_KEY = re.compile(
+KEY = re.compile(
     r"[0-9a-f-]{36}/([0-9a-f-]{36})/dt=\d{4}-\d\d-\d\d/\d{19}-\d{19}-[0-9a-f]{8}(?:-[0-9a-f]{8})?\.parquet"
 )
 _HOUR = 3_600_000 << PAYLOAD_SEQUENCE_BITS  # in payload ids
@@ -150,7 +151,8 @@ def collect_orphans(
 ) -> Collected:
     """Removes objects older than `older_than` that the manifest does not name and whose payloads all stand elsewhere.
 
-    Those that hold a payload that stands nowhere else are kept and named in the answer. `now`: for tests.
+    One that a newer file took the place of stays for as long after that: somebody may still read it. Those that hold a
+    payload that stands nowhere else are kept and named in the answer. `now`: for tests.
     """
     before = (now or datetime.now(UTC)) - older_than
     objects.tidy(before)
@@ -161,7 +163,7 @@ def collect_orphans(
     with database.ingest() as unit:
         pipelines = {pipeline for (pipeline,) in unit.rows("SELECT id FROM pipelines")}
     for head in objects.list():
-        match = _KEY.fullmatch(head.key)
+        match = KEY.fullmatch(head.key)
         if match and head.modified < before and as_uuid(match[1]) in pipelines:
             batch.append(head)
         if len(batch) == 1000:
@@ -174,8 +176,12 @@ def collect_orphans(
             # An archiver may be adopting one of these objects at this moment.
             if not lock_archive(unit, pipeline):
                 continue
-            for head in _unnamed(unit, heads):
-                if _stands_elsewhere(unit, objects, pipeline, head):
+            coverage = Coverage(objects, pipeline)
+            for head in unnamed(unit, heads):
+                held = _held(objects, head)
+                if held and coverage.changed_since(unit, held, before):
+                    continue
+                if held is not None and _stand_elsewhere(unit, coverage, held):
                     objects.delete(head.key)
                     removed += 1
                     size += head.size
@@ -191,27 +197,30 @@ def lock_archive(unit: Unit, pipeline: UUID) -> bool:
 
 def _sort_out(database: Database, heads: Sequence[Head], suspects: dict[UUID, list[Head]]) -> None:
     with database.ingest() as unit:
-        for head in _unnamed(unit, heads):
+        for head in unnamed(unit, heads):
             suspects[UUID(head.key.split("/")[1])].append(head)
 
 
-def _unnamed(unit: Unit, heads: Sequence[Head]) -> list[Head]:
+def unnamed(unit: Unit, heads: Sequence[Head]) -> list[Head]:
+    """Those of the objects that the manifest does not name."""
     keys = [head.key for head in heads]
     named = {key for (key,) in unit.rows("SELECT key FROM bronze_files WHERE key = ANY(%s)", (keys,))}
     return [head for head in heads if head.key not in named]
 
 
-def _stands_elsewhere(unit: Unit, objects: Objects, pipeline: UUID, head: Head) -> bool:
-    """Whether nothing is lost with this object."""
+def _held(objects: Objects, head: Head) -> list[int] | None:
+    """The payloads in an object, none where its write was cut short; None where somebody should look at it."""
     try:
         if head.size < len(_MAGIC) or objects.get(head.key, head.size - len(_MAGIC)) != _MAGIC:
-            return True  # a write that was cut short: such an object was never counted, and nothing was let go for it
-        ids = set(BronzeReader(objects, head.key, head.size).ids())
+            return []  # such an object was never counted, and nothing was let go for it
+        return BronzeReader(objects, head.key, head.size).ids()
     except ObjectMissing:
-        return True
+        return []
     except ObjectDamaged:
-        return False  # somebody should look at it
-    ids -= {payload for payload, _ in present(unit, sorted(ids))}
-    for file in covering(unit, sorted(ids), pipeline) if ids else ():
-        ids -= set(BronzeReader(objects, file.key, file.bytes).ids())
-    return not ids
+        return None
+
+
+def _stand_elsewhere(unit: Unit, coverage: Coverage, ids: Sequence[int]) -> bool:
+    """Whether nothing is lost with an object that holds these payloads."""
+    left = set(ids) - {payload for payload, _ in present(unit, ids)}
+    return not coverage.missing(unit, left)

@@ -116,6 +116,12 @@ def pipeline(unit: Unit, ref: str | UUID, *, archived: bool = False) -> Pipeline
     return _pipeline(_find_pipeline(unit, ref, archived=archived))
 
 
+def lock(unit: Unit, pipeline_id: UUID) -> Pipeline:
+    """The pipeline as it is, changed by nobody else until this transaction ends."""
+    unit.execute("SELECT FROM pipelines WHERE id = %s FOR NO KEY UPDATE", (pipeline_id,))
+    return pipeline(unit, pipeline_id, archived=True)
+
+
 def pipelines(unit: Unit, *, limit: int = 1000, after: UUID | None = None) -> list[Pipeline]:
     """Pipelines that are not archived, oldest first, beginning after an id."""
     statement = sa.select(PipelineRow).where(PipelineRow.state != "archived").order_by(PipelineRow.id).limit(limit)
@@ -232,7 +238,8 @@ def mappings(unit: Unit, pipeline_id: UUID) -> list[MappingVersion]:
 def versions(unit: Unit, pipeline_id: UUID) -> list[SilverVersion]:
     """The versions whose rows are read, the active one first, then newest first."""
     statement = (
-        sa.select(SilverVersionRow, MappingRow.document)
+        sa.select(SilverVersionRow, MappingRow.document, PipelineRow.records_from, PipelineRow.rollups_from)
+        .join(PipelineRow, PipelineRow.id == SilverVersionRow.pipeline_id)
         .join(
             MappingRow,
             sa.and_(
@@ -252,8 +259,12 @@ def versions(unit: Unit, pipeline_id: UUID) -> list[SilverVersion]:
             columns=parse_mapping(document).fields,
             dims=tuple(row.dims),
             created=row.created,
+            records_from=records_from,
+            rollups_from=rollups_from,
         )
-        for row, document in unit.session.execute(statement.execution_options(populate_existing=True))
+        for row, document, records_from, rollups_from in unit.session.execute(
+            statement.execution_options(populate_existing=True)
+        )
     ]
 
 
@@ -290,7 +301,7 @@ LEFT JOIN LATERAL (SELECT sum(cardinality(payload_ids))::bigint AS waiting, min(
 max(created_at) AS newest
                    FROM batches WHERE pipeline_id = p.id) w ON true
 LEFT JOIN LATERAL (SELECT count(*) AS files, sum(bytes)::bigint AS bytes FROM bronze_files WHERE pipeline_id =
-p.id) b ON true
+p.id AND expired_at IS NULL) b ON true
 WHERE p.id = ANY(%s)
 """
 

@@ -78,6 +78,8 @@ class Poll:
     cursor: Mapping[str, Any]
     next_due: datetime
     failures: int
+    #: By the database's clock, which is the one that queued it.
+    due: bool
 
 
 def schedule_poll(unit: Unit, team: UUID, pipeline: UUID) -> None:
@@ -86,7 +88,11 @@ def schedule_poll(unit: Unit, team: UUID, pipeline: UUID) -> None:
 
 
 def poll(unit: Unit, pipeline: UUID) -> Poll | None:
-    row = unit.row("SELECT pipeline_id, cursor, next_due, failures FROM polls WHERE pipeline_id = %s", (pipeline,))
+    row = unit.row(
+        "SELECT pipeline_id, cursor, next_due, failures, next_due <= clock_timestamp() "
+        "FROM polls WHERE pipeline_id = %s",
+        (pipeline,),
+    )
     return Poll(*row) if row else None
 
 
@@ -128,7 +134,7 @@ def poll_done(unit: Unit, pipeline: UUID, *, wait: float, failed: bool) -> int:
 
 def lock_poll(unit: Unit, pipeline: UUID) -> bool:
     """Becomes the only poll of this pipeline, for as long as this connection lives."""
-    return unit.value("SELECT pg_try_advisory_lock(hashtextextended(%s, 2))", (str(pipeline),)) is True
+    return unit.value("SELECT pg_try_advisory_lock(hashtextextended(%s, 5))", (str(pipeline),)) is True
 
 
 # Runs ----------------------------------------------------------------------------------------------------------------
@@ -205,6 +211,8 @@ SELECT DISTINCT b.pipeline_id FROM batches b JOIN pipelines p ON p.id = b.pipeli
 LEFT JOIN bells r ON r.pipeline_id = b.pipeline_id
 WHERE b.created_at < clock_timestamp() - make_interval(secs => %(age)s)
   AND (r.rung_at IS NULL OR r.rung_at < clock_timestamp() - make_interval(secs => %(age)s))
+  AND NOT EXISTS (SELECT FROM huey_task t WHERE t.queue = 'ingest'
+                  AND convert_from(t.data, 'UTF8')::json -> 6 ->> 0 = b.pipeline_id::text)
   AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
                   AND (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended(b.pipeline_id::text, 1))
 LIMIT 1000
@@ -215,7 +223,12 @@ def sweep(unit: Unit, *, age: float = 1.0) -> list[UUID]:
     """Rings anew for pipelines whose batches wait longer than `age` seconds although nobody works on them."""
     found = [row[0] for row in unit.rows(_SWEEP, {"age": age})]
     if found:
-        unit.execute("DELETE FROM bells WHERE pipeline_id = ANY(%s)", (found,))
+        # In the order in which accepting transactions hold them.
+        unit.execute(
+            "DELETE FROM bells WHERE pipeline_id IN ("
+            "SELECT pipeline_id FROM bells WHERE pipeline_id = ANY(%s) ORDER BY pipeline_id FOR UPDATE)",
+            (found,),
+        )
         unit.execute("SELECT dash.ring(%s)", (found,))
     return found
 

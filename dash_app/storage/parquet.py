@@ -48,6 +48,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TAIL = 1 << 16
 #: Files up to this size are read with one request.
 _SMALL = 1 << 18
+#: As much of a file's groups as is read at once, and what may lie unread between two of them.
+_STRETCH = 16 << 20
+_GAP = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,8 @@ class BronzeReader:
     def __init__(self, objects: Objects, key: str, size: int) -> None:
         self.key = key
         self._bytes = _Parts(objects, key, size)
-        self._bytes.fetch(0 if size <= _SMALL else size - _TAIL, size)
+        # The footer grows with the file.
+        self._bytes.fetch(0 if size <= _SMALL else size - max(_TAIL, size >> 9), size)
         with _damage(key):
             self._file = pq.ParquetFile(self._bytes, page_checksum_verification=True)
 
@@ -167,6 +171,11 @@ class BronzeReader:
             first, end = (int(ids.search_sorted(edge, side="left")) for edge in (start, stop))
             yield from self._payloads(table.slice(first, end - first))
 
+    def raw(self) -> Iterator[tuple[Any, ...]]:
+        """Every row as `BronzeWriter.add` takes it, in order of id, a group in memory at a time."""
+        for table in self._groups(range(self._file.num_row_groups)):
+            yield from zip(*(_values(table.column(name)) for name in _WHOLE), strict=True)
+
     def newest(self, after: int, before: int, limit: int) -> list[Heading]:
         """Up to `limit` payloads with after < id < before, the newest first, without reading headers and bodies."""
         found: list[Heading] = []
@@ -187,12 +196,28 @@ class BronzeReader:
         return found[:limit]
 
     def _groups(self, groups: Sequence[int]) -> Iterator[pa.Table]:
-        if groups:  # one request for what may be many; a file is small enough for that
-            self._bytes.fetch(self._extent(groups[0])[0], self._extent(groups[-1])[1])
+        for stretch in self._stretches(groups):
+            self._bytes.fetch(self._extent(stretch[0])[0], self._extent(stretch[-1])[1])
+            for group in stretch:
+                with _damage(self.key):
+                    table = self._file.read_row_group(group)
+                yield table
+
+    def _stretches(self, groups: Sequence[int]) -> Iterator[list[int]]:
+        """Groups that are fetched with one request: neighbours, as far as memory is spared."""
+        stretch: list[int] = []
+        begin = end = 0
         for group in groups:
-            with _damage(self.key):
-                table = self._file.read_row_group(group)
-            yield table
+            start, stop = self._extent(group)
+            if stretch and (stop - begin > _STRETCH or start - end > _GAP):
+                yield stretch
+                stretch = []
+            if not stretch:
+                begin = start
+            stretch.append(group)
+            end = stop
+        if stretch:
+            yield stretch
 
     def _extent(self, group: int, names: Sequence[str] = SCHEMA.names) -> tuple[int, int]:
         """From the first byte of these columns of a group to the one after their last: they lie side by side."""
@@ -240,10 +265,12 @@ def describe(objects: Objects, key: str) -> BronzeFile:
         raise ObjectMissing(f"the object store has no object {key}")
     reader = BronzeReader(objects, key, head.size)
     about, ranges = reader.about, reader.ranges()
-    checksum = sha256(objects.get(key)).hexdigest()
-    return BronzeFile(
-        UUID(about["team"]), UUID(about["pipeline"]), key, reader.rows, head.size, checksum, ranges[0][0], ranges[-1][1]
-    )
+    checksum = sha256()
+    for start in range(0, head.size, _STRETCH):
+        checksum.update(objects.get(key, start, min(start + _STRETCH, head.size)))
+    low, high = ranges[0][0], ranges[-1][1]
+    team, pipeline = UUID(about["team"]), UUID(about["pipeline"])
+    return BronzeFile(team, pipeline, key, reader.rows, head.size, checksum.hexdigest(), low, high)
 
 
 @contextmanager

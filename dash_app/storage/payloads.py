@@ -187,6 +187,23 @@ def lock_pipeline(unit: Unit, pipeline: UUID) -> bool:
     return unit.value("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 1))", (str(pipeline),)) is True
 
 
+def await_pipeline(unit: Unit, pipeline: UUID, patience: timedelta) -> bool:
+    """As `lock_pipeline`, after waiting for whoever writes; False, with nothing changed, after `patience`.
+
+    Ring once this has ended (`ledger.ring`) where payloads wait: a worker that was turned away does not come again.
+    """
+    # This also begins the transaction: what follows is a savepoint in it, whose end does not end the lock.
+    before = unit.value("SELECT current_setting('lock_timeout')")
+    try:
+        with unit.driver.transaction():
+            unit.execute("SELECT set_config('lock_timeout', %s, true)", (f"{int(patience.total_seconds() * 1000)}ms",))
+            unit.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", (str(pipeline),))
+            unit.execute("SELECT set_config('lock_timeout', %s, true)", (before,))
+    except psycopg.errors.LockNotAvailable:
+        return False
+    return True
+
+
 _CLAIM = """
 SELECT id, team_id, payload_ids, bytes, created_at FROM (
   SELECT *, sum(bytes) OVER (ORDER BY id) - bytes AS before, sum(cardinality(payload_ids)) OVER (ORDER BY id) -
@@ -217,15 +234,12 @@ def waiting(unit: Unit, pipeline: UUID) -> bool:
     return unit.value("SELECT EXISTS (SELECT FROM batches WHERE pipeline_id = %s)", (pipeline,)) is True
 
 
-def split(unit: Unit, claim: Claim) -> None:
-    """Makes each payload of the claim a batch of its own, so that one that cannot be mapped stands alone."""
-    unit.execute(
-        "WITH gone AS (DELETE FROM batches WHERE id = ANY(%s) RETURNING *) "
-        "INSERT INTO batches (team_id, pipeline_id, payload_ids, bytes, created_at) "
-        "SELECT g.team_id, g.pipeline_id, ARRAY[p], g.bytes / cardinality(g.payload_ids), g.created_at "
-        "FROM gone g CROSS JOIN LATERAL unnest(g.payload_ids) AS p ORDER BY g.id, p",
-        (list(claim.batches),),
+def oldest_waiting(unit: Unit, pipeline: UUID) -> int | None:
+    """The smallest id of a payload that is still to map; None where nothing waits."""
+    smallest: int | None = unit.value(
+        "SELECT min((SELECT min(p) FROM unnest(payload_ids) AS p)) FROM batches WHERE pipeline_id = %s", (pipeline,)
     )
+    return smallest
 
 
 def finish(unit: Unit, claim: Claim) -> None:

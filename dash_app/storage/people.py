@@ -187,6 +187,12 @@ def close_session(unit: Unit, user: UUID, secret: str) -> None:
     unit.notify(AccessChanged(str(user)))
 
 
+def prune_sessions(unit: Unit) -> None:
+    """Forgets sessions that are over, and answers kept for repeated requests; needs a unit of `ingest`."""
+    unit.execute("DELETE FROM browser_sessions WHERE expires_at < now()")
+    unit.execute("DELETE FROM idempotency_keys WHERE created_at < now() - interval '1 day'")
+
+
 def session_principal(unit: Unit, secret: str) -> Principal | None:
     """Who a session's secret stands for; None for an unknown, expired or disabled one."""
     hashed = digest(secret)

@@ -16,7 +16,7 @@ from dash_app.domain.errors import Permanent
 from dash_app.domain.specs import SilverVersion
 from dash_app.storage import copy_binary
 from dash_app.storage.ddl import log, quote
-from dash_app.storage.silver_keys import Claimed, claim_keys, prune_keys
+from dash_app.storage.silver_keys import Claimed, claim_keys
 from dash_app.storage.silver_rollups import (
     drop_dim,
     drop_oversized,
@@ -46,7 +46,6 @@ __all__ = [
     "drop_version",
     "drop_view",
     "merge_rollups",
-    "prune_keys",
     "recompute_rollups",
     "refresh_view",
     "repair_views",

@@ -24,6 +24,12 @@ from dash_app.storage.silver_rollups import Array, execute, recompute_rollups
 from dash_app.storage.silver_tables import qualified
 from dash_app.storage.unit import Unit
 
+_SOURCE: Final = "unnest(%b::uuid[], %b::int8[], %b::int4[], %b::timestamptz[])"
+#: Whether a new record `n` takes the key from its holder `k`.
+_BETTER: Final = {
+    "ignore": "(n.received, n.payload, n.index) < (k.received, k.payload, k.index)",
+    "replace": "(n.payload, n.index) > (k.payload, k.index)",
+}
 _RANK: Final = {"ignore": ["_received", "_payload", "_index"], "replace": ["_payload", "_index"]}
 
 
@@ -36,11 +42,18 @@ class Claimed:
     replaced: Sequence[datetime] = ()
 
 
-def claim_keys(unit: Unit, version: SilverVersion, frame: pl.DataFrame, on_duplicate: str = "ignore") -> Claimed:
+def claim_keys(
+    unit: Unit,
+    version: SilverVersion,
+    frame: pl.DataFrame,
+    on_duplicate: str = "ignore",
+    earlier: Sequence[SilverVersion] = (),
+) -> Claimed:
     """Lets the records of `frame` take their keys (`_key`, String or Binary).
 
     Records whose key is null are kept: they have no identity. Holders that lose their key to one of these records are
     deleted here, and their rollups computed anew; the records answered are for the caller to roll up and write.
+    `earlier`: versions with the same key whose rows are read beside this one's; their holders count as its own would.
     """
     rank, last = _RANK[on_duplicate], on_duplicate == "replace"
     rows = frame.select(
@@ -60,16 +73,43 @@ def claim_keys(unit: Unit, version: SilverVersion, frame: pl.DataFrame, on_dupli
     hashed = keyed.with_columns(
         _key=pl.Series([blake2b(key, digest_size=16).digest() for key in keyed["_key"]], dtype=pl.Binary)
     ).sort("_key")
-    won, replaced = _claim(unit, version, hashed, on_duplicate) if hashed.height else ([], [])
+    replaced: list[datetime] = []
+    for one in earlier if hashed.height else ():
+        hashed, beaten = _against(unit, one, hashed, on_duplicate)
+        replaced += beaten
+    won, beaten = _claim(unit, version, hashed, on_duplicate) if hashed.height else ([], [])
+    replaced += beaten
     if len(won) + len(nameless) == frame.height:
         return Claimed(frame.drop("_key"), replaced)
     kept = pl.concat([pl.Series("_row", won, pl.Int32), nameless]).sort()
     return Claimed(frame.drop("_key")[kept], replaced)
 
 
-def prune_keys(unit: Unit, version: SilverVersion, before: int) -> int:
-    """Forgets keys whose holder's payload id is below `before` (see `ids.payload_id_floor`); answers how many."""
-    return unit.execute(f"DELETE FROM {qualified(version, version.keys)} WHERE payload < %s", (before,)).rowcount
+def _against(
+    unit: Unit, earlier: SilverVersion, rows: pl.DataFrame, on_duplicate: str
+) -> tuple[pl.DataFrame, list[datetime]]:
+    """`rows` without those that lose to a holder of an earlier version; holders that lose to one are deleted there, and
+    their times answered. A key stands in one version's ledger at a time."""
+    keys = qualified(earlier, earlier.keys)
+    met = execute(
+        unit,
+        f"SELECT o.key, o.payload, o.index, o.beaten FROM {_SOURCE} AS n(key, payload, index, received) "
+        f"CROSS JOIN LATERAL (SELECT k.key, k.payload, k.index, {_BETTER[on_duplicate]} AS beaten "
+        f"FROM {keys} k WHERE k.key = n.key FOR UPDATE) o",
+        _parameters(rows),
+    ).fetchall()
+    lost = pl.Series([key.bytes for key, _, _, beaten in met if not beaten], dtype=pl.Binary)
+    beaten = [holder for holder in met if holder[3]]
+    replaced: list[datetime] = []
+    if beaten:
+        unit.execute(f"DELETE FROM {keys} WHERE key = ANY(%s)", ([holder[0] for holder in beaten],))
+        replaced = _delete(unit, earlier, [holder[1] for holder in beaten], [holder[2] for holder in beaten])
+    return rows.filter(~pl.col("_key").is_in(lost.implode())), replaced
+
+
+def _parameters(rows: pl.DataFrame) -> list[Array]:
+    kinds = (("_key", "uuid"), ("_payload", "int8"), ("_index", "int4"), ("_received", "timestamptz"))
+    return [Array(rows.get_column(name), kind) for name, kind in kinds]
 
 
 def _claim(
@@ -77,14 +117,10 @@ def _claim(
 ) -> tuple[list[int], list[datetime]]:
     """Numbers (`_row`) of the rows that hold their key now, and the times of those deleted for them."""
     keys = qualified(version, version.keys)
-    parameters = [
-        Array(rows.get_column(name), kind)
-        for name, kind in (("_key", "uuid"), ("_payload", "int8"), ("_index", "int4"), ("_received", "timestamptz"))
-    ]
-    source = "unnest(%b::uuid[], %b::int8[], %b::int4[], %b::timestamptz[])"
+    parameters = _parameters(rows)
     taken = execute(
         unit,
-        f"WITH taken AS (INSERT INTO {keys} (key, payload, index, received) SELECT * FROM {source} "
+        f"WITH taken AS (INSERT INTO {keys} (key, payload, index, received) SELECT * FROM {_SOURCE} "
         "ON CONFLICT DO NOTHING RETURNING payload, index) "
         "SELECT array_agg(payload), array_agg(index) FROM taken",
         parameters,
@@ -96,14 +132,12 @@ def _claim(
     # A later statement, so that it sees what another transaction committed while the first one waited for it. Holders
     # that win are not touched; the others are locked and, where somebody changed them meanwhile, compared again. One
     # look-up a key, written so that no plan can read a ledger of millions for it.
-    better = "(n.received, n.payload, n.index) < (k.received, k.payload, k.index)"
-    if on_duplicate == "replace":
-        better = "(n.payload, n.index) > (k.payload, k.index)"
     beaten = execute(
         unit,
         "SELECT n.key, n.payload, n.index, n.received, o.payload, o.index "
-        f"FROM {source} AS n(key, payload, index, received) "
-        f"CROSS JOIN LATERAL (SELECT k.payload, k.index FROM {keys} k WHERE k.key = n.key AND {better} FOR UPDATE) o",
+        f"FROM {_SOURCE} AS n(key, payload, index, received) "
+        f"CROSS JOIN LATERAL (SELECT k.payload, k.index FROM {keys} k WHERE k.key = n.key "
+        f"AND {_BETTER[on_duplicate]} FOR UPDATE) o",
         parameters,
     ).fetchall()
     replaced: list[datetime] = []

@@ -95,8 +95,9 @@ def aggregates(
     with _guard(unit, patience):
         statement = aggregate(made, spec, columns, condition, condition_fields, rollups=rollups)
         rows = _rows(unit, statement)
-        if statement.unsure and any(row[-1] for row in rows):
-            # A first or last place claimed twice, or a deviation lost in rounding: the records know.
+        there = all(version.records_from is None or version.records_from <= spec.start for version in made)
+        if there and statement.unsure and any(row[-1] for row in rows):
+            # A first or last place claimed twice, or a deviation lost in rounding: the records know, if they are there.
             statement = aggregate(made, spec, columns, condition, condition_fields, rollups=False)
             rows = _rows(unit, statement)
     frame = _frame([row[: len(names)] for row in rows[: spec.limit]], names, schema)
@@ -248,14 +249,15 @@ def _window(
     bind = Binder()
     parts = []
     for version in versions:
+        since = max((moment for moment in (start, version.records_from) if moment), default=None)
         outputs = [
             f"({column(version, f)}){'::text' if f.type == 'json' else ''} AS c{n}" for n, f in enumerate(wanted)
         ]
         where = [f"_payload BETWEEN {bind(low, 'int8')} AND {bind(high, 'int8')}"]
         if before:
             where.append(f"(_payload, _index) < ({bind(before[0], 'int8')}, {bind(before[1], 'int4')})")
-        if start:
-            where.append(f"_time >= {bind(start, 'timestamptz')}")
+        if since:
+            where.append(f"_time >= {bind(since, 'timestamptz')}")
         if end:
             where.append(f"_time < {bind(end, 'timestamptz')}")
         where.append(f"({condition(_names(version, known), bind)})")

@@ -94,9 +94,11 @@ def recompute_rollups(unit: Unit, version: SilverVersion, buckets: Sequence[date
     """Computes the rollup anew from the records of these minutes (starts of minutes, UTC), and their hours and days.
 
     Hours are united from the stored minutes and days from the hours, so that records may be gone by then as long as
-    their minutes are not.
+    their minutes are not. Minutes whose records have expired stay as they are, since nothing could be computed for
+    them: the caller is the pipeline's writer, and retention hides records only while there is none.
     """
-    minutes = sorted(set(buckets))
+    kept_from = unit.value("SELECT records_from FROM dash.pipelines WHERE id = %s", (version.pipeline,))
+    minutes = sorted({minute for minute in buckets if kept_from is None or minute >= kept_from})
     if not minutes:
         return
     table, rollup = (_escaped(qualified(version, name)) for name in (version.table, version.rollup))

@@ -113,6 +113,9 @@ class _Aggregate:
         end: datetime,
         also: str = "",
     ) -> str:
+        kept = version.records_from if name == version.table else version.rollups_from
+        if kept is not None:
+            start = max(start, kept)
         where = self.condition(lambda one: column(version, self.field(one)), self.bind)
         low, high = self.bind(start, "timestamptz"), self.bind(end, "timestamptz")
         within = f"{also}{time} >= {low} AND {time} < {high} AND ({where})"

@@ -55,6 +55,10 @@ class PipelineRow(Base):
     source_options: Mapped[dict[str, Any]]
     mapping_version: Mapped[int | None]
     retention: Mapped[dict[str, Any]]
+    records_from: Mapped[datetime | None]
+    rollups_from: Mapped[datetime | None]
+    payloads_from: Mapped[int | None] = mapped_column(BigInteger)
+    swept_at: Mapped[datetime | None]
     note: Mapped[str] = mapped_column(default="")
     revision: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -9,7 +9,6 @@ import re
 import secrets
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 from tornado.escape import xhtml_escape
 from tornado.template import Loader
@@ -30,12 +29,6 @@ def local_path(wanted: str | None) -> str:
     if wanted and _LOCAL.fullmatch(wanted) and not re.match(r"/log(in|out)\b", wanted):
         return wanted
     return "/"
-
-
-def login_url(wanted: str) -> str:
-    """Where to send who has to log in first, and comes back to `wanted` after."""
-    path = local_path(wanted)
-    return "/login" if path == "/" else "/login?" + urlencode({"next": path})
 
 
 class PageHandler(RequestHandler):

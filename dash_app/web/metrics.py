@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from dash_app.storage.ledger import Backlog
@@ -9,11 +11,38 @@ from dash_app.storage.ledger import Backlog
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
+class InFlight:
+    """Requests that have begun and have no answer yet."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    def enter(self) -> None:
+        self._count += 1
+        self._none.clear()
+
+    def leave(self) -> None:
+        self._count -= 1
+        if not self._count:
+            self._none.set()
+
+    async def drained(self, seconds: float) -> bool:
+        """Whether all had their answer within so many seconds."""
+        try:
+            await asyncio.wait_for(self._none.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+
 class Metrics:
     """One a node, with a registry of its own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.in_flight = InFlight()
         r = self.registry
         self._accepted = Counter("dash_payloads_accepted", "Payloads committed by this node", registry=r)
         self._duplicates = Counter("dash_payloads_duplicate", "Resent deliveries that were recognised", registry=r)

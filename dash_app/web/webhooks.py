@@ -43,8 +43,10 @@ class WebhookHandler(tornado.web.RequestHandler):
         self._size = 0
         self._limit = 0
         self._refused: DashError | None = None
+        self._left = False
         self._began = time.perf_counter()
         self._request_id = secrets.token_hex(8)
+        self._metrics.in_flight.enter()
 
     def check_xsrf_cookie(self) -> None:
         """A webhook proves itself by its signature."""
@@ -132,5 +134,14 @@ class WebhookHandler(tornado.web.RequestHandler):
         title = HTTPStatus(status_code).phrase
         self.finish(encode(problem(status_code, title, f"{title}: deliveries are posted here.")))
 
+    def on_finish(self) -> None:
+        self._leave()
+
     def on_connection_close(self) -> None:
         self._pieces.clear()
+        self._leave()
+
+    def _leave(self) -> None:
+        if not self._left:
+            self._left = True
+            self._metrics.in_flight.leave()

@@ -180,6 +180,16 @@ def test_the_sweep_finds_what_rang_in_vain(database: Database, team: UUID) -> No
             assert ledger.sweep(unit, age=0) == [], "somebody is working on it"
 
 
+def test_the_sweep_leaves_alone_what_has_a_task_already(database: Database, team: UUID) -> None:
+    pipeline = make_pipeline(database, team)
+    put(database, arrival(pipeline, team))
+    with database.ingest() as unit:
+        assert ledger.sweep(unit, age=0) == []
+        unit.execute("DELETE FROM huey_task")
+        assert ledger.sweep(unit, age=0) == [pipeline]
+        assert ledger.sweep(unit, age=0) == []
+
+
 def test_one_writer_a_pipeline(database: Database, team: UUID) -> None:
     pipeline = make_pipeline(database, team)
     with database.ingest() as one, database.ingest() as two:

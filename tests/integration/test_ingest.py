@@ -113,6 +113,25 @@ def test_a_mapping_is_inferred_from_what_comes_first(house: House) -> None:
     assert len(rows) == 20
 
 
+def test_a_mapping_saved_meanwhile_counts_and_none_is_inferred_on_top(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = house.pipeline(mapping=None)
+    house.put(pipeline, b'{"n": 1, "site": "a"}')
+    infer = ingest_module.infer_mapping
+
+    def slow(loaded: Any) -> Any:
+        with house.app.database.team(house.team) as unit:
+            catalog.save_mapping(unit, pipeline, {"fields": [{"name": "mine", "path": "$.n", "type": "number"}]})
+            unit.commit()
+        return infer(loaded)
+
+    monkeypatch.setattr(ingest_module, "infer_mapping", slow)
+    Ingest(house.app).run(pipeline)
+    assert house.silver("orders", "mine") == [(1.0,)]
+    assert house.rows("SELECT version FROM dash.mappings") == [(1,)]
+
+
 def test_what_cannot_be_read_without_a_mapping_is_rejected_and_kept(house: House) -> None:
     pipeline = house.pipeline(mapping=None)
     (payload,) = house.put(pipeline, b"\xff\xfe not json")
@@ -161,6 +180,37 @@ def test_keys_are_counted_once_across_batches(house: House) -> None:
     assert len(rows) == len({key for key, _ in rows}) == 15
     table = f"team_acme_data.p_{pipeline.hex}_v1_rollup"
     assert house.rows(f"SELECT sum(_n)::int, sum(m0_sum) FROM {table} WHERE grain = 3") == [(15, 25.0)]
+
+
+@pytest.mark.parametrize("rule", ["ignore", "replace"])
+def test_a_key_counts_once_across_versions_of_the_mapping(house: House, rule: str) -> None:
+    fields = [{"name": "id", "path": "$.id", "type": "text"}, {"name": "n", "path": "$.n", "type": "number"}]
+    mapping = {"key": ["$.id"], "on_duplicate": rule, "fields": fields}
+    pipeline = house.pipeline(mapping=mapping)
+    worker = Ingest(house.app)
+    for n in range(3):
+        house.put(pipeline, *[json.dumps({"id": f"k{k}", "n": n}).encode() for k in range(n, n + 4)])
+        worker.run(pipeline)
+        with house.app.database.team(house.team) as unit:
+            catalog.save_mapping(unit, pipeline, {**mapping, "fields": [fields[0], {**fields[1], "unit": f"u{n}"}]})
+            unit.commit()
+    house.put(pipeline, b'{"id": "k0", "n": 9}', b'{"id": "new", "n": 9}')
+    worker.run(pipeline)
+    first = {"k0": 0, "k1": 0, "k2": 0, "k3": 0, "k4": 1, "k5": 2, "new": 9}
+    last = {"k0": 9, "k1": 1, "k2": 2, "k3": 2, "k4": 2, "k5": 2, "new": 9}
+    expected = first if rule == "ignore" else last
+    rows = house.silver("orders", "id, n")
+    assert sorted(rows) == sorted((key, float(n)) for key, n in expected.items())
+    tables = house.rows("SELECT table_name FROM dash.silver_versions WHERE created")
+    rolled = [
+        house.rows(
+            "SELECT coalesce(sum(_n), 0)::int, coalesce(sum(m0_sum), 0) "
+            f"FROM team_acme_data.{table}_rollup WHERE grain = 3"
+        )[0]
+        for (table,) in tables
+    ]
+    assert (sum(n for n, _ in rolled), sum(total for _, total in rolled)) == (7, sum(expected.values()))
+    assert house.rows("SELECT records FROM dash.pipeline_counts") == [(7,)]
 
 
 class Poison(Exception):

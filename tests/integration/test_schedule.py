@@ -15,8 +15,10 @@ import pytest
 
 from dash_app.app import App
 from dash_app.domain.errors import Unavailable
+from dash_app.domain.ids import new_id
 from dash_app.pipelines import schedule, setup
 from dash_app.pipelines.schedule import Clock
+from dash_app.pipelines.tasks import Queues
 from dash_app.storage import catalog, ledger
 from dash_app.storage.unit import Unit
 from tests.integration.conftest import House
@@ -207,3 +209,23 @@ def test_a_database_that_is_away_does_not_end_the_clock(house: House, monkeypatc
         stop.set()
         thread.join(20)
     assert refused.is_set()
+
+
+def test_maintenance_forgets_what_is_over(house: House) -> None:
+    user = new_id()
+    with house.app.database.ingest() as unit:
+        unit.execute("INSERT INTO users (id, email, name, password_hash) VALUES (%s, 'a@b.c', 'A', '')", (user,))
+        for name, expires in ((b"over", "-1 day"), (b"open", "1 day")):
+            unit.execute(
+                "INSERT INTO browser_sessions (hash, team_id, user_id, expires_at) "
+                "VALUES (%s, %s, %s, now() + %s::interval)",
+                (name, house.team, user, expires),
+            )
+        unit.execute(
+            "INSERT INTO delivery_ledger SELECT %s, n::text, %s, n FROM generate_series(1, 60000) n",
+            (new_id(), house.team),
+        )
+        unit.commit()
+    Queues(house.app)._task_maintain("")
+    assert [bytes(h) for (h,) in house.rows("SELECT hash FROM dash.browser_sessions")] == [b"open"]
+    assert house.rows("SELECT count(*) FROM dash.delivery_ledger") == [(0,)]

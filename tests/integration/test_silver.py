@@ -409,15 +409,6 @@ def test_who_wins_does_not_depend_on_the_order_of_batches(database: Database, ru
         assert_rollup_is_of_its_records(unit, version)
 
 
-def test_old_keys_are_forgotten(database: Database) -> None:
-    with database.ingest() as unit:
-        version = version_of(unit, with_keys=True)
-        put(unit, version, [record(1, _key="a"), record(9, _key="b")], "ignore")
-        assert silver.prune_keys(unit, version, 9) == 1
-        put(unit, version, [record(10, _key="a"), record(10, 1, _key="b")], "ignore")
-        assert stored(unit, version) == [(1, 0), (9, 0), (10, 0)]
-
-
 # Views ---------------------------------------------------------------------------------------------------------------
 
 

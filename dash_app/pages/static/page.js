@@ -25,6 +25,9 @@ export async function act(address, body = {}) {
 /** Tell of a failure in passing. */
 export const complain = (error) => toast(error.message, { tone: "bad", seconds: 10 });
 
+// On a phone the tabs scroll sideways; the one that is open is in view.
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+
 const PLACES = { h: "/", p: "/pipelines", d: "/dashboards", n: "/pipelines/new" };
 const KEYS = [["g h", "Home"], ["g p", "Pipelines"], ["g d", "Dashboards"], ["g n", "New pipeline"], ["Esc", "Close what is open"], ["?", "This list"]];
 let went = 0;

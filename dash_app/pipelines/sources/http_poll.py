@@ -96,10 +96,6 @@ class HttpPoll(PollSource):
     def json_schema(cls) -> dict[str, Any]:
         return super().json_schema() | {"required": ["url"]}
 
-    def make_incremental(self) -> Incremental | None:
-        """The option `incremental`, parsed; None where it is not set."""
-        return None if self.incremental is None else Incremental.from_options(self.incremental, "incremental")
-
     def pages(self, cursor: Mapping[str, Any] | None, client: httpx.Client, now: datetime) -> Iterator[Page]:
         given = {name.lower(): value for name, value in self.headers.items()}
         secret = {name.lower(): value for name, value in self.secret_headers.items()}

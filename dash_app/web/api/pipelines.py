@@ -118,7 +118,7 @@ _RETENTION = {
         name: {"type": ["integer", "null"], "minimum": 1, "maximum": setup.MAX_DAYS} for name in setup.RETENTION
     },
     "additionalProperties": False,
-    "description": "How many days payloads and records are to be kept; null: for ever.",
+    "description": "Days for which payloads, records and rollups (no fewer than records) are kept; null: for ever.",
 }
 _CREATE = object_of(
     {

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 
@@ -16,7 +15,6 @@ from dash_app.domain.changes import (
     RowsAdded,
     decode,
     encode,
-    pipeline_of,
 )
 from dash_app.domain.ids import new_id
 
@@ -59,10 +57,3 @@ def test_a_message_comes_back_as_it_was_and_fits_a_notification(message: Change)
 )
 def test_what_this_release_does_not_know_is_none(text: str) -> None:
     assert decode(text) is None
-
-
-@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
-def test_the_pipeline_of_a_message(message: Change) -> None:
-    document: dict[str, Any] = json.loads(encode(message))
-    found = pipeline_of(message)
-    assert (str(found) if found else None) == document.get("pipeline")

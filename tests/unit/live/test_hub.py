@@ -56,6 +56,7 @@ class Viewer:
         self.principal = Principal(new_id(), "a@example.org", "A", TEAM, "main", "Main", role)
         self.frames: list[dict[str, Any]] = []
         self.cut = False
+        self.asked_again = False
         self._some = asyncio.Event()
 
     def deliver(self, frame: bytes) -> None:
@@ -64,6 +65,9 @@ class Viewer:
 
     def revoked(self) -> None:
         self.cut = True
+
+    def recheck(self) -> None:
+        self.asked_again = True
 
     async def until(self, wanted: Callable[[list[dict[str, Any]]], bool]) -> None:
         while not wanted(self.frames):
@@ -157,6 +161,7 @@ def test_after_deafness_everything_is_read_anew(monkeypatch: pytest.MonkeyPatch)
         hub.returned()
         await viewer.until(lambda frames: len(frames) == 2)
         assert view.updates[0].everything
+        assert viewer.asked_again
 
     run(test, monkeypatch)
 
@@ -188,6 +193,22 @@ def test_who_leaves_ends_the_topic(monkeypatch: pytest.MonkeyPatch) -> None:
         assert hub.topics == 1
         hub.unsubscribe(two, "t1")
         assert (hub.topics, hub.viewers) == (0, 1)
+
+    run(test, monkeypatch)
+
+
+def test_an_id_used_again_ends_what_it_stood_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(hub: Hub, view: Counting) -> None:
+        names = iter(range(100))
+        monkeypatch.setattr(hub_module, "open_view", lambda *_arguments: (f"topic {next(names)}", Counting()))
+        viewer = Viewer()
+        hub.connect(viewer)
+        for _ in range(5):
+            await hub.subscribe(viewer, "t1", {})
+            hub.begin(viewer, "t1")
+        assert hub.topics == 1
+        hub.disconnect(viewer)
+        assert hub.topics == 0
 
     run(test, monkeypatch)
 

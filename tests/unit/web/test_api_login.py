@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dash_app.domain.errors import Forbidden, Invalid, NotFound, Unauthorized, Unavailable
 from dash_app.storage.objects import ObjectMissing
 from dash_app.web.access import network_of
-from dash_app.web.login import local_path, login_url
+from dash_app.web.login import local_path
 from dash_app.web.problems import encode, problem_of
 
 
@@ -48,11 +48,6 @@ def test_no_text_leads_to_another_host(wanted: str) -> None:
     # Browsers read a backslash as a slash and drop tabs and line ends.
     kept = local_path(wanted).replace("\\", "/").replace("\t", "").replace("\n", "").replace("\r", "")
     assert urlsplit(urljoin("http://here/login", kept)).netloc == "here"
-
-
-def test_the_way_back_is_in_the_address() -> None:
-    assert login_url("/") == "/login"
-    assert login_url("/pipelines?a=1&b=2") == "/login?next=%2Fpipelines%3Fa%3D1%26b%3D2"
 
 
 def test_a_household_of_addresses_counts_as_one() -> None:

@@ -345,6 +345,7 @@ CREATE TABLE rejects (
   at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX rejects_pipeline ON rejects (pipeline_id, id DESC);
+CREATE INDEX rejects_recent ON rejects (team_id, at);
 CREATE TABLE bronze_files (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   team_id uuid NOT NULL,
