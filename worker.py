@@ -25,7 +25,7 @@ from dash_app.app import App
 from dash_app.domain.errors import DashError
 from dash_app.logs import configure_logs
 from dash_app.pipelines.schedule import Clock
-from dash_app.pipelines.tasks import INGEST, IO, Queues
+from dash_app.pipelines.tasks import INGEST, IO, REPLAY, Queues
 from dash_app.settings import Settings
 from dash_app.storage import embedded, ledger
 
@@ -34,6 +34,9 @@ log = structlog.get_logger("worker")
 #: Threads of the consumer that waits for others.
 IO_THREADS = 8
 BEAT_SECONDS = 3.0
+REPLAY_NICE = 10
+#: One maps while the other waits for the database.
+REPLAY_THREADS = 2
 #: How long a consumer may take to finish what is in hand.
 DRAIN_SECONDS = 8.0
 #: Given by a node that supervises this process: its first line on standard input tells what it allows, and the end of
@@ -53,6 +56,9 @@ class Orders:
 def consume(orders: Orders, queue: str, threads: int) -> None:
     """One consumer process, until it is told to end or its parent is gone."""
     configure_logs(orders.settings.log_format, component=f"worker.{queue}")
+    if queue == REPLAY:
+        # What comes in now is mapped before what came in long ago.
+        os.nice(REPLAY_NICE)
     app = App.open(
         orders.settings,
         orders.database_url,
@@ -97,7 +103,8 @@ class Workers:
     def __init__(self, orders: Orders) -> None:
         self._orders = orders
         self._context = multiprocessing.get_context("spawn")
-        self._wanted = [(INGEST, 1)] * orders.settings.workers + [(IO, IO_THREADS)]
+        workers = orders.settings.workers
+        self._wanted = [(INGEST, 1)] * workers + [(REPLAY, REPLAY_THREADS)] * workers + [(IO, IO_THREADS)]
         self._processes: list[BaseProcess] = [self._start(*wanted) for wanted in self._wanted]
 
     def _start(self, queue: str, threads: int) -> BaseProcess:

@@ -27,8 +27,9 @@ def look(ground: Ground) -> dict[tuple[str, int], float]:
         children = sorted(main.children(recursive=True), key=lambda p: p.pid)
         consumers = [p for p in children if "resource_tracker" not in " ".join(_command(p))]
         for number, child in enumerate(consumers):
-            # The workers start one consumer for each of --workers, and then the one that waits for others.
-            part = "archive, poll" if number == len(consumers) - 1 else "ingest"
+            # The workers start consumers that map, as many that replay, and then the one that waits for others.
+            half = (len(consumers) - 1) // 2
+            part = "archive, poll" if number == len(consumers) - 1 else "ingest" if number < half else "replay"
             seen[f"{name}: {part}", child.pid] = _seconds(child)
     clients = {
         pid: application or kind

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from dash_app.app import App
 from dash_app.domain.errors import DashError, SettingsError, Unavailable
 from dash_app.settings import Settings
-from dash_app.storage import embedded, ledger, migrate
+from dash_app.storage import embedded, ledger, migrate, timescale, timescale_upkeep
 from dash_app.storage.unit import Unit
 from dash_app.storage.vault import UnreadableSecret
 
@@ -133,14 +133,12 @@ def _server(unit: Unit) -> Iterator[Finding]:
         yield Finding("database", "fail", f"{text}; 15 or newer is needed")
     else:
         yield Finding("database", "ok", text)
-    timescale = unit.row(
-        "SELECT installed_version, default_version FROM pg_available_extensions WHERE name = 'timescaledb'"
-    )
-    if timescale is None:
-        yield Finding("timescaledb", "ok", "not there; plain tables are used")
+    there = timescale.look(unit)
+    if there.version is None:
+        yield Finding("timescaledb", "ok", f"not used, tables are plain: {there.reason}")
     else:
-        made = f"{timescale[0]} is installed" if timescale[0] else f"{timescale[1]} could be installed"
-        yield Finding("timescaledb", "ok", made)
+        without = f"; {there.reason}" if there.reason else ""
+        yield Finding("timescaledb", "ok", f"{there.version} is used for large tables{without}")
     used, most = unit.value("SELECT count(*) FROM pg_stat_activity"), int(unit.value("SHOW max_connections"))
     tight = used > 0.8 * most
     yield Finding("connections", "warn" if tight else "ok", f"{used} of {most} in use")
@@ -166,6 +164,9 @@ def _content(app: App, unit: Unit) -> Iterator[Finding]:
     late = backlog.unarchived_age > UNARCHIVED_SECONDS
     size = f"{backlog.unarchived_bytes / (1 << 20):,.1f} MiB wait for bronze"
     yield Finding("bronze", "warn" if late else "ok", size)
+    if grown := timescale_upkeep.large(unit):
+        rows = f"{len(grown)} large tables are plain, as of '{grown[-1].pipeline}' with {grown[-1].rows:,} rows"
+        yield Finding("hypertables", "ok", f"{rows}; dash-app doctor --hypertables makes hypertables of them")
     if unit.value("SELECT EXISTS (SELECT FROM payloads_default)"):
         yield Finding("inbox", "warn", "payloads lie outside the partitions; maintenance has not run for hours")
     yield _secrets(app, unit)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,10 +30,15 @@ from dash_app.domain.errors import BadRequest, DashError, Forbidden, Invalid, No
 from dash_app.domain.events import Payload
 from dash_app.domain.ids import PAYLOAD_SEQUENCE_BITS
 from dash_app.domain.mapping import load_mapping_text, parse_mapping
+from dash_app.domain.query import parse_time
+from dash_app.logs import configure_logs
+from dash_app.pipelines import rollout, setup
 from dash_app.pipelines.mapping import compile_mapping
+from dash_app.pipelines.preview import group_rejects
 from dash_app.pipelines.query import frame_items, record_columns
+from dash_app.replay_progress import follow
 from dash_app.settings import Settings
-from dash_app.storage import bronze, catalog, embedded, migrate, people
+from dash_app.storage import bronze, catalog, embedded, migrate, people, timescale, timescale_upkeep
 from dash_app.storage.silver_columns import SYSTEM
 from dash_app.storage.unit import Unit
 
@@ -269,10 +275,8 @@ def preview_mapping(
         for record in records[:20]:
             table.add_row(*(_cell(record[name]) for name in ("_time", *fields)))
         console.print(table)
-    for reject in rejects[:20]:
-        console.print(
-            f"payload {reject['payload']}, {reject['field']}: {reject['reason']}", markup=False, highlight=False
-        )
+    for group in group_rejects(mapped.rejects)[:20]:
+        console.print(group.sentence(len(tried)), markup=False, highlight=False)
 
 
 def _payload(pipeline: UUID, number: int, path: Path) -> Payload:
@@ -299,6 +303,85 @@ def _cell(value: Any) -> str:
     return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+@pipelines.command("replay")
+def replay_pipeline(
+    slug: Annotated[str, typer.Argument(help="The pipeline's slug or id.")],
+    mapping_version: Annotated[
+        int | None,
+        typer.Option("--mapping-version", min=1, help="The version to map with; the active one unless said."),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Only payloads received from then on: ISO 8601, or now-7d.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Only payloads received before.")] = None,
+    throttle: Annotated[int | None, typer.Option("--throttle", min=1, help="At most so many records a second.")] = None,
+    note: Annotated[str, typer.Option("--note", help="Why.")] = "",
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Stay until its end; status 1 where it does not get there.")
+    ] = False,
+    rollback: Annotated[
+        bool,
+        typer.Option("--rollback", help="Instead: go back to what was read before the last one, or forward again."),
+    ] = False,
+    team: TeamSlug = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Maps all that was received anew, and switches over at the end. It goes on by itself unless --wait is given."""
+    now = datetime.now(UTC)
+    reach = [parse_time(text, now, place=place) if text else None for text, place in ((start, "--from"), (end, "--to"))]
+    with opened(data_dir) as app:
+        with app.database.ingest() as unit:
+            home = team_of(unit, team)
+        with app.database.team(home) as unit:
+            found = catalog.pipeline(unit, slug)
+            if rollback:
+                moved = rollout.roll_back(unit, found, "dash-app")
+                unit.commit()
+            else:
+                version = mapping_version or found.mapping_version
+                if version is None:
+                    raise BadRequest(f"the pipeline '{slug}' has no mapping yet")
+                made = rollout.begin_replay(
+                    unit, found, version, "dash-app", start=reach[0], end=reach[1], throttle=throttle, note=note
+                )
+                unit.commit()
+        if rollback:
+            setup.close_view(app, found.id)
+        setup.ring(app, found.id)
+        if rollback:
+            said = {"pipeline": str(found.id), "mapping_version": moved.mapping_version}
+            _say(as_json, said, f"Version {moved.mapping_version} of {found.slug} is read now.")
+            return
+        if not wait:
+            said = {"id": str(made), "pipeline": str(found.id), "mapping_version": version, "state": "queued"}
+            _say(as_json, said, f"The replay {made} of {found.slug} under version {version} is queued.")
+            return
+        ended = follow(app, made, Console(stderr=True, quiet=as_json))
+    document = {
+        "id": str(ended.id),
+        "pipeline": str(ended.pipeline),
+        "mapping_version": ended.version,
+        "state": ended.state,
+        "payloads": ended.payloads,
+        "records": ended.records,
+        "rejects": ended.rejects,
+        "seconds": round(ended.seconds, 3),
+        "error": ended.error,
+    }
+    text = f"{ended.payloads:,} payloads in {ended.seconds:.1f} s: {ended.records:,} records, {ended.rejects:,} rejects"
+    if ended.state == "done":
+        _say(as_json, document, f"Version {ended.version} of {found.slug} is read now. {text}")
+        return
+    if as_json:
+        _print_json(document)
+    else:
+        print(
+            f"dash-app: the replay is {ended.state}{': ' if ended.error else ''}{ended.error}; {text}", file=sys.stderr
+        )
+    raise typer.Exit(1)
+
+
 # Doctor --------------------------------------------------------------------------------------------------------------
 
 
@@ -308,12 +391,19 @@ def doctor(
         bool,
         typer.Option("--rebuild-manifest", help="Instead: put lost rows of bronze's manifest back from its objects."),
     ] = False,
+    hypertables: Annotated[
+        bool,
+        typer.Option("--hypertables", help="Instead: make hypertables of large plain tables, where TimescaleDB is."),
+    ] = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Looks at everything that Dash needs here. Status 1 where something fails."""
     if rebuild:
         _rebuild_manifest(data_dir, as_json)
+        return
+    if hypertables:
+        _make_hypertables(data_dir, as_json)
         return
     findings = examine(lambda: load_settings(data_dir))
     if as_json:
@@ -347,6 +437,34 @@ def _rebuild_manifest(data_dir: str | None, as_json: bool) -> None:
             f"{done.payloads:,} payloads, {done.superfluous:,} hold nothing that is not counted already"
         )
     if done.damaged or done.busy:
+        raise typer.Exit(1)
+
+
+def _make_hypertables(data_dir: str | None, as_json: bool) -> None:
+    """One after the other, the smallest first; what cannot be done at the moment is named and passed over."""
+    moved: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
+    with opened(data_dir) as app:
+        with app.database.ingest() as unit:
+            found = timescale.look(unit)
+            if found.version is None:
+                raise BadRequest(f"--hypertables: TimescaleDB is not used here: {found.reason}")
+            large = timescale_upkeep.large(unit)
+        for one in large:
+            place = {"pipeline": one.pipeline, "version": one.version.version, "generation": one.version.generation}
+            try:
+                moved.append(place | {"rows": timescale_upkeep.move(app.database, one.version)})
+            except DashError as error:
+                failed.append(place | {"error": error.message})
+    if as_json:
+        _print_json({"moved": moved, "failed": failed})
+    else:
+        for row in moved:
+            print(f"moved    {row['pipeline']}, version {row['version']}: {row['rows']:,} rows")
+        for row in failed:
+            print(f"left     {row['pipeline']}, version {row['version']}: {row['error']}")
+        print(f"{len(moved)} large tables are hypertables now, {len(failed)} are as they were")
+    if failed:
         raise typer.Exit(1)
 
 
@@ -390,6 +508,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The console script."""
+    # To standard error, as everywhere, and only what is amiss: what a command has done is in its answer.
+    configure_logs("console", component="dash-app")
+    logging.getLogger().setLevel(logging.WARNING)
     sys.exit(run(sys.argv[1:]))
 
 

@@ -33,14 +33,15 @@ function writeAddress(range, live, replace) {
  * Mount a dashboard.
  * @param {HTMLElement} element must be in the page; is emptied
  * @param {{title?: string, time?: {from: string, to: string}, refresh?: string, tiles: object[]}} definition the dashboard's document
- * @param {{liveUrl?: string, timezone?: string, toolbar?: HTMLElement, address?: boolean, controls?: boolean}} [options]
+ * @param {{liveUrl?: string, timezone?: string, toolbar?: HTMLElement, address?: boolean, controls?: boolean, lineage?: object}} [options]
  *   liveUrl: address of the live channel (absent: nothing moves, tiles wait for `tile(id).receive`);
  *   timezone: IANA name, default the browser's; toolbar: where the range control goes (default: above the tiles);
- *   address: keep range and live state in the address (default true); controls: show the range control (default true)
+ *   address: keep range and live state in the address (default true); controls: show the range control (default true);
+ *   lineage: of lineage.js, where rows and points are to lead to their records and payloads
  * @returns {{destroy: () => void, setRange: (range: {from: string, to: string}) => void, setLive: (live: boolean) => void,
  *   range: () => {from: string, to: string}, tile: (id: string | number) => Tile | undefined}}
  */
-export function mountDashboard(element, definition, { liveUrl, timezone, toolbar, address = true, controls = true } = {}) {
+export function mountDashboard(element, definition, { liveUrl, timezone, toolbar, address = true, controls = true, lineage } = {}) {
   adoptStyles(element);
   const zone = knownZone(timezone);
   const client = liveUrl ? liveClient(liveUrl) : null;
@@ -98,7 +99,7 @@ export function mountDashboard(element, definition, { liveUrl, timezone, toolbar
     box.style.setProperty("--line", `${y === undefined ? "auto" : Math.max(0, Math.trunc(y)) + 1} / span ${Math.max(1, Math.trunc(h))}`);
     box.style.setProperty("--height", String(Math.max(1, Math.trunc(h))));
     grid.append(box);
-    tiles.set(String(tile.id), new Tile(box, tile, { live: client, range: reachOf(tile), timezone, paused: !live, zoom, zoomOut, hover }));
+    tiles.set(String(tile.id), new Tile(box, tile, { live: client, range: reachOf(tile), timezone, paused: !live, zoom, zoomOut, hover, lineage }));
   }
   if (!placed.length) {
     const empty = document.createElement("div");
@@ -172,8 +173,8 @@ export function mountDashboard(element, definition, { liveUrl, timezone, toolbar
  *   frame: a first frame to draw at once (a snapshot message), for pages that have it already
  * @returns {{destroy: () => void, setRange: (range: {from: string, to: string}) => void, receive: (message: object) => void}}
  */
-export function mountTile(element, tile, { liveUrl, timezone, range = DEFAULT_RANGE, frame } = {}) {
-  const mounted = new Tile(element, tile, { live: liveUrl ? liveClient(liveUrl) : null, range: normalise(range), timezone });
+export function mountTile(element, tile, { liveUrl, timezone, range = DEFAULT_RANGE, frame, lineage } = {}) {
+  const mounted = new Tile(element, tile, { live: liveUrl ? liveClient(liveUrl) : null, range: normalise(range), timezone, lineage });
   if (frame) mounted.receive({ kind: "snapshot", ...frame });
   return {
     setRange: (next) => mounted.setRange(normalise(next)),

@@ -4,8 +4,9 @@
 /**
  * @typedef {{name: string, type: "timestamp" | "text" | "number" | "integer" | "boolean" | "json", unit?: string}} Column
  * @typedef {{columns: Column[], data: any[][], from: number | null, to: number | null, every: number | null,
- *   key: string[], at: number | null, last: number | null}} Frame
- *   Times are epoch milliseconds; `data[c][r]` is column c of row r; `every` is the bucket's length.
+ *   bucket: string | null, timezone: string | null, key: string[], at: number | null, last: number | null}} Frame
+ *   Times are epoch milliseconds; `data[c][r]` is column c of row r; `every` is the bucket's mean length, `bucket` its
+ *   length on the calendar of `timezone`, such as 1M.
  */
 
 /** The column that orders rows: the bucket of an aggregate, the time of a record. */
@@ -33,7 +34,7 @@ export class FrameStore {
     /** @type {Column[]} */ this.columns = [];
     this.rows = new Map();
     this.key = [];
-    this.from = this.to = this.every = this.at = this.last = null;
+    this.from = this.to = this.every = this.bucket = this.timezone = this.at = this.last = null;
     this.ordered = null;
     this.filled = false;
   }
@@ -47,6 +48,8 @@ export class FrameStore {
     this.columns = columns;
     this.key = key;
     this.every = message.every ?? null;
+    this.bucket = message.bucket ?? null;
+    this.timezone = message.timezone ?? null;
     this.at = message.at ?? this.at;
     if (message.last !== undefined) this.last = message.last;
     if (message.kind === "snapshot" || !this.filled) {
@@ -117,7 +120,7 @@ export class FrameStore {
       columns: this.columns,
       data: this.columns.map((_, c) => entries.map(([, row]) => row[c])),
       ids: entries.map(([id]) => id),
-      from: this.from, to: this.to, every: this.every, key: this.key, at: this.at, last: this.last,
+      from: this.from, to: this.to, every: this.every, bucket: this.bucket, timezone: this.timezone, key: this.key, at: this.at, last: this.last,
     };
   }
 }

@@ -135,11 +135,11 @@ function skeleton(element) {
 /**
  * A pipeline's last records, newest first, kept current.
  * @param {HTMLElement} element must be in the page and have a height (or take `max-height` from the page)
- * @param {{liveUrl: string, pipeline: string, limit?: number, timezone?: string, title?: string}} options
+ * @param {{liveUrl: string, pipeline: string, limit?: number, timezone?: string, lineage?: object, title?: string}} options
  * @returns {{destroy: () => void}}
  */
-export function mountRecords(element, { liveUrl, pipeline, limit = 100, timezone, title = `Last ${limit} records` }) {
+export function mountRecords(element, { liveUrl, pipeline, limit = 100, timezone, lineage, title = `Last ${limit} records` }) {
   const tile = { kind: "table", request: "records", title, query: { pipeline, limit } };
-  const mounted = new Tile(element, tile, { live: liveClient(liveUrl), range: null, timezone });
+  const mounted = new Tile(element, tile, { live: liveClient(liveUrl), range: null, timezone, lineage });
   return { destroy: () => mounted.destroy() };
 }

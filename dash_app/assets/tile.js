@@ -20,7 +20,14 @@ function paintSoon(tile) {
     painting = 0;
     const due = [...dirty];
     dirty.clear();
-    for (const each of due) each.paint();
+    for (const each of due) {
+      try {
+        each.paint();
+      } catch (error) {
+        // One tile that cannot be drawn takes no other with it.
+        console.error(`Tile “${each.tile.title ?? each.tile.id}” could not be drawn:`, error);
+      }
+    }
   });
 }
 
@@ -48,6 +55,7 @@ export function pointsFor(kind, width) {
  * @property {(from: number, to: number) => void} [zoom] a range was dragged out (epoch ms)
  * @property {() => void} [zoomOut] a double click
  * @property {(at: number | null, tile: Tile) => void} [hover] the pointer is at this time
+ * @property {typeof import("./lineage.js").lineage} [lineage] rows and points lead to what they were made of
  */
 
 export class Tile {
@@ -153,10 +161,11 @@ export class Tile {
   rendererContext() {
     const { from, to } = this.window();
     return {
-      theme: this.theme, zone: this.zone, from, to,
+      theme: this.theme, zone: this.zone, from, to, open: this.relative && String(this.context.range.to).trim() === "now",
       zoom: this.context.zoom, zoomOut: this.context.zoomOut,
       hover: (at) => this.context.hover?.(at, this),
       failed: (title, detail) => this.fail({ title, detail, rebuild: true }),
+      lineage: this.tile.query?.pipeline ? this.context.lineage : undefined,
     };
   }
 
@@ -342,7 +351,7 @@ export class Tile {
     const close = make("button", "button small", head, "Close");
     close.addEventListener("click", () => dialog.close());
     const body = make("div", "data-body", dialog);
-    if (frame.data[0]?.length) RENDERERS.table(body, { options: { unit: this.tile.options?.unit } }).draw(frame, this.rendererContext());
+    if (frame.data[0]?.length) RENDERERS.table(body, { query: this.tile.query, options: { unit: this.tile.options?.unit } }).draw(frame, this.rendererContext());
     else make("p", "empty", body, "No rows in this range.");
     dialog.addEventListener("close", () => dialog.remove());
     dialog.addEventListener("click", (event) => {

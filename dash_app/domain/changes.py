@@ -46,6 +46,14 @@ class PipelineChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplayMoved:
+    """A replay of a pipeline began, went on, paused or ended: re-read its progress."""
+
+    pipeline: str
+    replay: str
+
+
+@dataclass(frozen=True, slots=True)
 class DashboardChanged:
     """A dashboard's document was saved."""
 
@@ -59,10 +67,11 @@ class AccessChanged:
     user: str
 
 
-Change = RowsAdded | PayloadsAccepted | PipelineChanged | DashboardChanged | AccessChanged
+Change = RowsAdded | PayloadsAccepted | PipelineChanged | ReplayMoved | DashboardChanged | AccessChanged
 
 _TYPES: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (RowsAdded, PayloadsAccepted, PipelineChanged, DashboardChanged, AccessChanged)
+    kind.__name__: kind
+    for kind in (RowsAdded, PayloadsAccepted, PipelineChanged, ReplayMoved, DashboardChanged, AccessChanged)
 }
 
 

@@ -10,8 +10,9 @@ One thing is easier than in YAML: a path with brackets may stand unquoted within
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -21,6 +22,14 @@ from dash_app.domain.errors import Invalid
 MAX_TEXT_BYTES = 256 * 1024
 MAX_DEPTH = 60
 MAX_NODES = 50_000
+#: What is said of a text that is longer.
+TOO_LONG = f"a mapping's text has at most {MAX_TEXT_BYTES:,} bytes"
+
+#: Whole numbers that JSON's writers take: those of 64 bits, with a sign or without.
+_LEAST, _MOST = -(2**63), 2**64 - 1
+_LONG = "a whole number has at most 64 bits"
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_HALF = "half a character (a surrogate that stands alone) cannot be kept"
 
 _NULL = re.compile(r"^(?:null|Null|NULL|~|)$")
 _BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
@@ -73,18 +82,36 @@ def _object(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[str, Any]:
     return result
 
 
+def _text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
+    text = str(loader.construct_scalar(node))
+    if _SURROGATE.search(text):
+        try:
+            # JSON writes a character beyond 16 bits as two escapes, which YAML takes for two characters.
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            raise _invalid(node.start_mark, _HALF) from None
+    return text
+
+
 def _float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
-    return float(loader.construct_scalar(node))
+    number = float(loader.construct_scalar(node))
+    if not math.isfinite(number):
+        raise _invalid(node.start_mark, "this number is too large")
+    return number
 
 
 def _int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     text = loader.construct_scalar(node)
     if len(text) > 400:
         raise _invalid(node.start_mark, "this number is too long")
-    return int(text)
+    number = int(text)
+    if not _LEAST <= number <= _MOST:
+        raise _invalid(node.start_mark, _LONG)
+    return number
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _object)
+_Loader.add_constructor("tag:yaml.org,2002:str", _text)
 _Loader.add_constructor("tag:yaml.org,2002:int", _int)
 _Loader.add_constructor("tag:yaml.org,2002:float", _float)
 
@@ -94,13 +121,13 @@ def load_mapping_text(text: str) -> dict[str, Any]:
 
     Raises Invalid with the number of the line.
     """
-    if len(text.encode("utf-8", "replace")) > MAX_TEXT_BYTES:
-        raise Invalid(f"a mapping's text has at most {MAX_TEXT_BYTES:,} bytes")
+    if text_bytes(text) > MAX_TEXT_BYTES:
+        raise Invalid(TOO_LONG)
     try:
         try:
             document = _load(text)
         except yaml.MarkedYAMLError:
-            quoted = _BARE_PATH.sub(lambda hit: hit["before"] + "'" + hit["path"].replace("'", "''") + "'", text)
+            quoted = _quoted_paths(text)
             if quoted == text:
                 raise
             document = _load(quoted)
@@ -113,10 +140,57 @@ def load_mapping_text(text: str) -> dict[str, Any]:
     return document
 
 
+def text_bytes(text: str) -> int:
+    """How long a text is in UTF-8, half characters included."""
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def check_plain(value: Any) -> None:
+    """Raises Invalid where a value as JSON has it cannot be written or sent: a whole number beyond 64 bits, one that is
+    not finite, half a character, or nested deeper than a mapping may be."""
+    rest = [(value, 0)]
+    while rest:
+        one, depth = rest.pop()
+        if depth > MAX_DEPTH:
+            raise Invalid("nested too deep")
+        if isinstance(one, str):
+            if _SURROGATE.search(one):
+                raise Invalid(_HALF)
+        elif isinstance(one, int):
+            if not _LEAST <= one <= _MOST:
+                raise Invalid(_LONG)
+        elif isinstance(one, float):
+            if not math.isfinite(one):
+                raise Invalid("this number is too large")
+        elif isinstance(one, Mapping):
+            rest.extend((part, depth + 1) for pair in one.items() for part in pair)
+        elif isinstance(one, Sequence):
+            rest.extend((part, depth + 1) for part in one)
+
+
 def mapping_text(document: Mapping[str, Any]) -> str:
     """A mapping document as YAML for showing and editing; `load_mapping_text` reads the same document from it."""
     plain = json.loads(json.dumps(document))
     return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+
+
+def dump_block(value: Any) -> str:
+    """A value as YAML, each of its parts on a line of its own."""
+    plain = json.loads(json.dumps(value))
+    return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=False)
+
+
+def compose_mapping_text(text: str) -> yaml.Node | None:
+    """The nodes of a text that `load_mapping_text` reads, each with its place. Lines are those of the text; columns
+    behind a path that stands unquoted in braces are not. Raises yaml.YAMLError."""
+    try:
+        return yaml.compose(text, _Loader)
+    except yaml.MarkedYAMLError:
+        return yaml.compose(_quoted_paths(text), _Loader)
+
+
+def _quoted_paths(text: str) -> str:
+    return _BARE_PATH.sub(lambda hit: hit["before"] + "'" + hit["path"].replace("'", "''") + "'", text)
 
 
 def _load(text: str) -> Any:

@@ -30,7 +30,7 @@ MOST_ROWS = 100_000
 ROWS = 10_000
 RECORDS = 1_000
 
-_KEYS = ("pipeline", "select", "by", "every", "from", "to", "where", "limit", "timezone", "order", "cursor")
+_KEYS = ("pipeline", "select", "by", "every", "from", "to", "where", "limit", "timezone", "order", "cursor", "mapping")
 _EVERY = re.compile(r"([1-9][0-9]{0,4})([smhdwMy])")
 _RELATIVE = re.compile(r"now((?:[+-][0-9]{1,6}[smhdwMy]|/[smhdwMy])*)")
 _STEP = re.compile(r"([+-])([0-9]{1,6})([smhdwMy])|/([smhdwMy])")
@@ -79,6 +79,9 @@ def parse_query(document: Mapping[str, Any], now: datetime) -> QuerySpec:
     cursor = document.get("cursor")
     if cursor is not None and (aggregated or not isinstance(cursor, str)):
         problems.append(("cursor", "a cursor is what `next` said of a query for records; aggregates have none"))
+    mapping = document.get("mapping")
+    if mapping is not None and (isinstance(mapping, bool) or not isinstance(mapping, int) or not 0 < mapping < 1 << 31):
+        problems.append(("mapping", "the number of a version of the pipeline's mapping, or null for the active one"))
     limit = _limit(document.get("limit"), ROWS if aggregated else RECORDS, problems)
     if problems or start is None or end is None:
         raise Invalid(problems=problems)
@@ -95,6 +98,7 @@ def parse_query(document: Mapping[str, Any], now: datetime) -> QuerySpec:
         descending=descending,
         cursor=cursor,
         order=order,
+        mapping=mapping,
     )
 
 

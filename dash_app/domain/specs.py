@@ -87,6 +87,8 @@ class Pipeline:
     revision: int
     #: A sentence about why it is as it is: 'inferred from the first 3 payloads', 'paused by …', the last poll error.
     note: str = ""
+    #: The set of silver tables that is read.
+    generation: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,8 @@ class QuerySpec:
     cursor: str | None = None
     #: The result's column that it is ordered by; '': by time, then by the columns of `by`.
     order: str = ""
+    #: As this version of the mapping saw it; None: as it is read today.
+    mapping: int | None = None
 
     @property
     def aggregated(self) -> bool:
@@ -163,10 +167,11 @@ class Dashboard:
 
 @dataclass(frozen=True, slots=True)
 class SilverVersion:
-    """One version's tables: where a pipeline's mapped rows are, and what columns they have.
+    """One version's tables in a generation: where a pipeline's mapped rows are, and what columns they have.
 
-    `state`: active (written and read), history (read beside the active one), dropped. `dims`: dimensions that the
-    rollup keeps. Records before `records_from` and buckets before `rollups_from` have expired and are not read.
+    `state`: active (the one of its generation that is written), history (read beside the active one), dropped. `dims`:
+    dimensions that the rollup keeps. Records before `records_from` and buckets before `rollups_from` have expired and
+    are not read.
     """
 
     pipeline: UUID
@@ -179,6 +184,7 @@ class SilverVersion:
     created: bool
     records_from: datetime | None = None
     rollups_from: datetime | None = None
+    generation: int = 1
 
     @property
     def rollup(self) -> str:

@@ -25,8 +25,9 @@ from dash_app.domain.errors import Invalid
 from dash_app.domain.query import parse_query
 from dash_app.domain.specs import Pipeline, PipelineStats, QuerySpec
 from dash_app.live.frames import Table
+from dash_app.live.replays_view import ReplaysView
 from dash_app.pipelines.query import Column, Queries, pick_every, record_columns
-from dash_app.storage import catalog, silver_read
+from dash_app.storage import catalog, ledger, silver_read
 from dash_app.storage.engine import Database
 from dash_app.storage.silver_columns import SYSTEM
 
@@ -128,6 +129,9 @@ class QueryView:
     def _read(self, spec: QuerySpec, shown: QuerySpec | None = None) -> Table:
         """The answer to `spec` as rows of a chart that shows `shown`."""
         extra: dict[str, Any] = {}
+        if spec.every is not None:
+            # In words of the calendar: a month has no length in milliseconds.
+            extra |= {"bucket": "{}{}".format(*spec.every), "timezone": spec.timezone}
         with self.database.team(self.team) as unit:
             result = self.queries.answer(unit, spec)
             if result.frame.is_empty():
@@ -244,12 +248,7 @@ class PipelinesView:
             pipelines = catalog.pipelines(unit)
             stats = catalog.stats(unit, [p.id for p in pipelines])
             failures = dict(unit.rows("SELECT pipeline_id, failures FROM polls"))
-            rejects = dict(
-                unit.rows(
-                    "SELECT pipeline_id, count(*) FROM rejects WHERE at > now() - interval '1 hour' GROUP BY "
-                    "pipeline_id"
-                )
-            )
+            rejects = ledger.recent_rejects(unit)
         self._ids = {str(p.id) for p in pipelines}
         rows = [
             {
@@ -296,6 +295,8 @@ def open_view(database: Database, queries: Queries, team: UUID, request: Mapping
     with database.team(team) as unit:
         # By its id from here on: a slug can become another pipeline's while somebody watches.
         pipeline = catalog.pipeline(unit, query["pipeline"]).id
+    if kind == "replays":
+        return f"replays {pipeline}", ReplaysView(database, team, pipeline)
     if kind == "records":
         limit = query.get("limit", 100)
         if not isinstance(limit, int) or not 1 <= limit <= 500:

@@ -10,11 +10,13 @@ from bokeh.server.auth_provider import AuthProvider
 from tornado.web import RequestHandler
 
 from dash_app.pages import mapping_editor, new_pipeline
+from dash_app.pages.compare import CompareHandler
 from dash_app.pages.documents import document
 from dash_app.pages.gate import Gate, House, PageAuth
 from dash_app.pages.home import DashboardHandler, DashboardsHandler, HomeHandler, PipelinesHandler
 from dash_app.pages.pipeline import PipelineActions, PipelineHandler
 from dash_app.pages.plain import AssetHandler, NowhereHandler, slash_redirect
+from dash_app.pages.replays import ReplayActions
 from dash_app.pages.shell import STATIC
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ def build(app: App, access: Gate, queries: Queries) -> Pages:
             (r"/pipelines", PipelinesHandler, given),
             (r"/pipelines/(?P<ref>[^/]+)", PipelineHandler, given),
             (r"/pipelines/(?P<ref>[^/]+)/actions/(?P<action>[a-z]+)", PipelineActions, given),
+            (r"/pipelines/(?P<ref>[^/]+)/compare(?:/(?P<action>[a-z]+))?", CompareHandler, given),
+            (r"/pipelines/(?P<ref>[^/]+)/replays/(?P<action>[a-z]+)", ReplayActions, given),
             (r"/dashboards", DashboardsHandler, given),
             (r"/dashboards/(?P<uid>[^/]+)", DashboardHandler, given),
             (r"/assets/(.*)", AssetHandler, {"path": str(STATIC[0]), "version": house.shell.version}),

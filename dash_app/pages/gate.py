@@ -65,7 +65,8 @@ def login_url(request: HTTPServerRequest) -> str:
     return "/login" if wanted == "/" else "/login?" + urlencode({"next": wanted})
 
 
-#: Reads what a Panel page is about, from the names in its address; raises DashError where it may not be opened.
+#: Reads what a Panel page is about, from the names and arguments in its address; raises DashError where it may not be
+#: opened.
 Opening = Callable[[Workspace, dict[str, str]], Awaitable[Any]]
 
 
@@ -98,7 +99,9 @@ class PageAuth(AuthProvider):
             route, _, last = request.path.rpartition("/")
             route = route if last in ("ws", "autoload.js", "metadata") else request.path
             opening = self._opening(route)
-            subject = await opening(workspace, dict(handler.path_kwargs)) if opening else None
+            # What the route names goes before what stands behind a question mark.
+            asked = {name: many[-1].decode("utf-8", "replace") for name, many in request.query_arguments.items()}
+            subject = await opening(workspace, asked | dict(handler.path_kwargs)) if opening else None
         except Finish:
             raise
         except Exception as error:

@@ -7,11 +7,13 @@ the live channel say that something came. The mapping is edited on a page of its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
+from uuid import UUID
 
-from dash_app.domain.errors import Forbidden
-from dash_app.pages import words
+from dash_app.domain.errors import BadRequest, Forbidden
+from dash_app.pages.behind import behind
 from dash_app.pages.plain import PageHandler
 from dash_app.pages.shell import Place
 from dash_app.pages.shown import Detail, address_of
@@ -22,7 +24,9 @@ TABS = (
     ("records", "Records"),
     ("payloads", "Payloads"),
     ("rejects", "Rejects"),
+    ("fields", "Fields"),
     ("runs", "Runs"),
+    ("replays", "Replays"),
     ("mapping", "Mapping"),
 )
 
@@ -45,18 +49,28 @@ def place_of(detail: Detail) -> Place:
     return Place("pipelines", detail.pipeline.name, ("Pipelines", "/pipelines"))
 
 
-async def tab_values(workspace: Workspace, detail: Detail, tab: str, payload: str) -> dict[str, Any]:
-    """What the template of a tab asks for."""
+async def tab_values(workspace: Workspace, detail: Detail, tab: str, asked: Callable[[str], str]) -> dict[str, Any]:
+    """What the template of a tab asks for. `asked`: an argument of the address, '' where it has none."""
     pipeline = detail.pipeline.id
-    if tab == "payloads" and payload:
-        found = await workspace.payload(pipeline, payload)
-        text, cut = words.text_of(found.body)
-        refused = await workspace.rejects(pipeline, found.id)
-        return {"shown": found, "text": text, "cut": cut, "refused": refused}
+    if tab == "overview":
+        # The newest is the one that may be under way.
+        return {"standing": await workspace.standing(pipeline, most=1)}
+    if tab == "replays":
+        return {"standing": await workspace.standing(pipeline)}
+    if tab == "records":
+        return {"behind": behind(detail.pipeline.slug, asked)}
+    if tab == "payloads" and asked("payload"):
+        record = asked("record")
+        number = int(record) if record.isascii() and record.isdecimal() and len(record) < 9 else None
+        return {"traced": await workspace.traced(pipeline, asked("payload"), number)}
     if tab == "payloads":
-        return {"shown": None, "payloads": await workspace.payloads(pipeline)}
+        payloads, again = await asyncio.gather(workspace.payloads(pipeline), workspace.waiting_again(pipeline))
+        return {"traced": None, "payloads": payloads, "again": again}
     if tab == "rejects":
-        return {"rejects": await workspace.rejects(pipeline)}
+        field, reason = asked("field"), asked("reason")
+        return {"refused": await workspace.refused(pipeline, field, reason), "field": field, "reason": reason}
+    if tab == "fields":
+        return {"drift": await workspace.drift(pipeline)}
     if tab == "runs":
         return {"runs": await workspace.runs(pipeline)}
     return {}
@@ -73,7 +87,7 @@ class PipelineHandler(PageHandler):
         if tab not in known:
             self.redirect(detail.line.address)
             return
-        values = await tab_values(self.workspace, detail, tab, self.get_query_argument("payload", ""))
+        values = await tab_values(self.workspace, detail, tab, lambda name: self.get_query_argument(name, ""))
         template = "pipeline_part.html" if self.get_query_argument("part", "") else "pipeline.html"
         self.page(template, place_of(detail), detail=detail, tab=tab, tabs=tabs_of(detail), **values)
 
@@ -81,13 +95,15 @@ class PipelineHandler(PageHandler):
 class PipelineActions(PageHandler):
     """`POST /pipelines/{ref}/actions/{action}`."""
 
-    actions: ClassVar[frozenset[str]] = frozenset({"pause", "resume", "dashboard", "rotate"})
+    actions: ClassVar[frozenset[str]] = frozenset({"pause", "resume", "dashboard", "rotate", "dismiss", "policy"})
 
     async def act(self, action: str, **names: str) -> Mapping[str, Any]:
         detail = await self.workspace.detail(names["ref"])
         pipeline = detail.pipeline.id
         if action == "dashboard":
             return {"address": f"/dashboards/{await self.workspace.create_dashboard(pipeline)}"}
+        if action in ("dismiss", "policy"):
+            return await self._drift(pipeline, action)
         if action == "rotate":
             if not detail.signed:
                 raise Forbidden("This pipeline's source takes no signing secret.")
@@ -95,3 +111,15 @@ class PipelineActions(PageHandler):
             return {"secret": made.secret, "script": made.script}
         changed = await (self.workspace.pause if action == "pause" else self.workspace.resume)(pipeline)
         return {"state": changed.state, "address": address_of(changed)}
+
+    async def _drift(self, pipeline: UUID, action: str) -> Mapping[str, Any]:
+        """`{"paths": […]}`: differences that are known from now on; `{"policy": "keep"}`: what is done about others."""
+        said = self.body()
+        paths, policy = said.get("paths"), said.get("policy")
+        if action == "policy":
+            await self.workspace.set_drift_policy(pipeline, str(policy))
+        elif isinstance(paths, list) and all(isinstance(path, str) for path in paths):
+            await self.workspace.dismiss_drift(pipeline, paths)
+        else:
+            raise BadRequest("paths, a list of texts, is needed")
+        return {"refresh": True}

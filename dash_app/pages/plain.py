@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 from tornado.web import HTTPError, RedirectHandler, RequestHandler, StaticFileHandler
 
 from dash_app.domain.access import Principal
-from dash_app.domain.errors import NotFound, Unauthorized
+from dash_app.domain.errors import BadRequest, NotFound, Unauthorized
+from dash_app.domain.strict_json import holds_nul, read_json
 from dash_app.pages.boundary import problem_of
 from dash_app.pages.gate import House, login_url
 from dash_app.pages.shell import STATIC, Place
@@ -95,6 +96,14 @@ class PageHandler(RequestHandler):
 
     async def act(self, action: str, **names: str) -> Mapping[str, Any]:
         raise NotFound
+
+    def body(self) -> dict[str, Any]:
+        """What an action was sent: a JSON object, empty where there is none, of texts that can be kept. Raises
+        BadRequest."""
+        said = read_json(self.request.body or b"{}")
+        if holds_nul(said):
+            raise BadRequest("a text in the body holds U+0000, which cannot be kept")
+        return said
 
     def page(self, template: str, place: Place, **values: Any) -> None:
         """Answers a template within the shell."""

@@ -21,6 +21,7 @@ from markupsafe import Markup
 from dash_app.domain.access import Principal
 from dash_app.pages import words
 from dash_app.pages.boundary import Problem
+from dash_app.pages.replayed import REPLAY_BADGES, VERSION_BADGES
 
 HERE = Path(__file__).parent
 #: The page's own scripts and rules, and those that every screen shares; the first hides the second.
@@ -64,11 +65,16 @@ class Shell:
             "in_script": in_script,
             "as_json": lambda value: json.dumps(value, default=str, ensure_ascii=False),
             "cell": words.cell,
+            "moment": words.moment,
+            "left": words.left,
+            "share": words.share,
         }
         self._environment.globals |= {
             "HEALTH": words.HEALTH,
             "RUN_BADGES": words.RUN_BADGES,
             "PAYLOAD_BADGES": words.PAYLOAD_BADGES,
+            "REPLAY_BADGES": REPLAY_BADGES,
+            "VERSION_BADGES": VERSION_BADGES,
             "echarts": ECHARTS,
         }
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dash_app.domain.events import Reject
 from dash_app.domain.specs import Dashboard, Pipeline, PipelineStats
 
 if TYPE_CHECKING:
@@ -76,22 +75,6 @@ class Created:
     webhook_url: str | None
     script: str
     signed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What a mapping makes of the last payloads. `problems`: (place, message); `rows`: the newest first."""
-
-    problems: Sequence[tuple[str, str]] = ()
-    columns: Sequence[str] = ()
-    numeric: frozenset[str] = frozenset()
-    units: Mapping[str, str] = field(default_factory=dict)
-    rows: Sequence[Sequence[Any]] = ()
-    records: int = 0
-    rejects: Sequence[Reject] = ()
-    rejected: int = 0
-    filtered: int = 0
-    payloads: int = 0
 
 
 def address_of(pipeline: Pipeline) -> str:

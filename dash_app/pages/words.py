@@ -75,6 +75,22 @@ def ago(moment: datetime | None, never: str = NONE) -> Markup:
     )
 
 
+def moment(value: datetime) -> str:
+    """A time in UTC to the minute: 4 Mar 2026 05:06."""
+    at = value.astimezone(UTC)
+    return f"{at.day} {at:%b %Y %H:%M}"
+
+
+def left(until: datetime | None) -> str:
+    """How long until then: 23 h."""
+    return seconds(max(0.0, (until - datetime.now(UTC)).total_seconds())) if until else NONE
+
+
+def share(value: float | None) -> str:
+    """A part of all in whole per cent, never 100 % before all of it is done; a dash where it is not known."""
+    return NONE if value is None else f"{int(value * 100)} %"
+
+
 def cell(value: object) -> str:
     """A record's value in a table."""
     if value is None:
@@ -84,8 +100,3 @@ def cell(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:.6g}" if isinstance(value, float) else str(value)[:200]
-
-
-def text_of(body: bytes, most: int = 512 * 1024) -> tuple[str, bool]:
-    """A body as text (what is not UTF-8 is shown as �), and whether it was cut after `most` bytes."""
-    return body[:most].decode("utf-8", "replace"), len(body) > most

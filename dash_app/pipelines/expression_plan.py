@@ -202,6 +202,12 @@ def _like(tree: Call, flags: str) -> str:
     return f"(?{flags}s)^{out}$"
 
 
+def _divided(value: pl.Expr, by: pl.Expr | float) -> pl.Expr:
+    """Divides each value by itself. Polars multiplies a column by the reciprocal of a literal, and a single row it
+    divides: 3 / 10 would depend on how many records came with it. A divisor that is no literal is spared that."""
+    return value / (by + value.is_null().cast(pl.Float64) * 0.0)
+
+
 def _mod(values: Sequence[pl.Expr], _: Call) -> pl.Expr:
     first, second = values
     floored = first % second
@@ -242,8 +248,8 @@ def _date_part(values: Sequence[pl.Expr], tree: Call) -> pl.Expr:
         "year": time.year, "quarter": time.quarter, "month": time.month, "week": time.week, "day": time.day,
         "hour": time.hour, "minute": time.minute, "isodow": time.weekday, "doy": time.ordinal_day,
         "dow": lambda: time.weekday() % 7,
-        "second": lambda: time.second() + time.microsecond() / 1e6,
-        "epoch": lambda: values[1].to_physical() / 1e6,
+        "second": lambda: time.second() + _divided(time.microsecond(), 1e6),
+        "epoch": lambda: _divided(values[1].to_physical(), 1e6),
     }  # fmt: skip
     return parts[_literal(tree.args[0])]().cast(pl.Float64)
 
@@ -271,7 +277,7 @@ _BUILDERS: Mapping[str, _Builder] = {
     "add": _binary(operator.add),
     "sub": _binary(operator.sub),
     "mul": _binary(operator.mul),
-    "div": _binary(operator.truediv),
+    "div": _binary(_divided),
     "mod": _mod,
     "neg": _unary(operator.neg),
     "eq": _binary(operator.eq),

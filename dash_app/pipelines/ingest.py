@@ -9,11 +9,10 @@ took.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 import polars as pl
@@ -22,15 +21,13 @@ import structlog
 from dash_app.domain.changes import RowsAdded
 from dash_app.domain.errors import Permanent
 from dash_app.domain.events import Payload, Reject
-from dash_app.domain.mapping import parse_mapping
-from dash_app.domain.specs import MappingSpec, SilverVersion
 from dash_app.pipelines.infer import infer_mapping
 from dash_app.pipelines.isolate import map_isolated
-from dash_app.pipelines.mapping import Mapped, Plan, compile_mapping
+from dash_app.pipelines.mapping import Mapped
 from dash_app.pipelines.resources import Resources
-from dash_app.pipelines.rollups import choose_dims, rollup
-from dash_app.storage import bronze, catalog, ledger, payloads, silver
-from dash_app.storage.catalog import Writing
+from dash_app.pipelines.targets import Change, Target, Targets, write, write_carefully
+from dash_app.storage import bronze, catalog, generations, ledger, payloads, replays, silver
+from dash_app.storage.generations import Writing
 from dash_app.storage.payloads import Claim
 from dash_app.storage.unit import Unit
 
@@ -47,42 +44,12 @@ PATIENCE = 3
 Outcome = Literal["worked", "nothing", "busy", "held"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """One version of a mapping, ready to be written."""
-
-    spec: MappingSpec
-    plan: Plan
-    document: Mapping[str, Any]
-    version: SilverVersion
-    #: Versions before it that are read beside it and have the same key.
-    earlier: tuple[SilverVersion, ...]
-
-
-@dataclass(slots=True)
-class _Change:
-    """What a claim changes in silver: rows added and deleted, and the first and the last time of all of them."""
-
-    added: int = 0
-    deleted: int = 0
-    first: datetime | None = None
-    last: datetime | None = None
-
-    def add(self, claimed: silver.Claimed) -> None:
-        added = claimed.frame["_time"]
-        self.added += len(added)
-        self.deleted += len(claimed.replaced)
-        moments = (self.first, self.last, added.min(), added.max(), *claimed.replaced)
-        known = [moment for moment in moments if isinstance(moment, datetime)]
-        self.first, self.last = min(known, default=None), max(known, default=None)
-
-
 class Ingest:
     """Maps what waits; one of these a worker process, with the plans it has compiled."""
 
     def __init__(self, app: Resources) -> None:
         self._app = app
-        self._targets: OrderedDict[tuple[UUID, int], _Target] = OrderedDict()
+        self._targets = Targets()
 
     def run(self, pipeline: UUID) -> int:
         """Maps what waits for this pipeline, for at most a turn; answers how many claims it has committed."""
@@ -110,7 +77,7 @@ class Ingest:
         with self._app.database.ingest() as unit:
             if not payloads.lock_pipeline(unit, pipeline):
                 return "busy"
-            now = catalog.writing(unit, pipeline)
+            now = generations.writing(unit, pipeline)
             if now is None or now.state == "paused":
                 return "held"
             claim = payloads.claim(unit, pipeline, max_bytes=CLAIM_BYTES, max_payloads=CLAIM_PAYLOADS)
@@ -122,15 +89,11 @@ class Ingest:
             loaded = self._load(unit, claim)
             if now.version is None:
                 now = self._infer(unit, pipeline, loaded)
-            change = _Change()
-            if now is None or now.version is None:
-                version = 0
-                rejects: Sequence[Reject] = _unmappable(loaded)
+            if now.version is None:
+                active = now.targets[0]
+                self._account(unit, claim, loaded, active, Change(), _unmappable(loaded))
             else:
-                target = self._target(unit, now)
-                version = target.version.version
-                rejects = self._map(unit, target, loaded, change, careful=tries > PATIENCE)
-            self._account(unit, claim, loaded, version, change, rejects)
+                self._write(unit, now, claim, loaded, careful=tries > PATIENCE)
             payloads.finish(unit, claim)
             payloads.end_attempt(unit, pipeline)
             unit.commit()
@@ -139,7 +102,8 @@ class Ingest:
     def _load(self, unit: Unit, claim: Claim) -> list[Payload]:
         """The claim's payloads, in the order of arrival: from the inbox, or from bronze where they were held for
         long."""
-        loaded = payloads.load(unit, claim.payload_ids)
+        # A list of payloads to map again is somebody's word: another pipeline's are not in it, whatever it names.
+        loaded = [one for one in payloads.load(unit, claim.payload_ids) if one.pipeline == claim.pipeline]
         if len(loaded) < len(claim.payload_ids):
             here = {payload.id for payload in loaded}
             gone = [wanted for wanted in claim.payload_ids if wanted not in here]
@@ -147,7 +111,8 @@ class Ingest:
                 [*loaded, *bronze.read_payloads(unit, self._app.objects, gone, pipeline=claim.pipeline)],
                 key=lambda p: p.id,
             )
-            if len(loaded) < len(claim.payload_ids):
+            # One that is wanted again may have expired meanwhile.
+            if len(loaded) < len(claim.payload_ids) and not claim.again:
                 here = {payload.id for payload in loaded}
                 lost = [wanted for wanted in claim.payload_ids if wanted not in here]
                 raise Permanent(
@@ -155,113 +120,126 @@ class Ingest:
                 )
         return loaded
 
-    def _infer(self, unit: Unit, pipeline: UUID, loaded: Sequence[Payload]) -> Writing | None:
-        """A mapping proposed from these payloads and saved; None where nothing in them can be read."""
+    def _infer(self, unit: Unit, pipeline: UUID, loaded: Sequence[Payload]) -> Writing:
+        """A mapping proposed from these payloads and saved, where something in them can be read."""
         proposed = infer_mapping(loaded[:100])
-        if proposed is None:
-            return None
-        document, note = proposed
         # Somebody may be saving a mapping just now: theirs counts, whichever commits first.
-        if catalog.lock(unit, pipeline).mapping_version is not None:
-            return catalog.writing(unit, pipeline)
-        catalog.save_mapping(
-            unit, pipeline, document, note=note, author="inference", pipeline_note=note[:1].upper() + note[1:]
-        )
-        return catalog.writing(unit, pipeline)
-
-    def _target(self, unit: Unit, now: Writing) -> _Target:
-        """Where rows go, as the catalog has it at this moment; the plan is compiled once."""
-        assert now.version is not None
-        key = (now.pipeline, now.version)
-        found = self._targets.get(key)
-        if found is None:
-            document = catalog.mapping(unit, *key).document
-            spec = parse_mapping(document)
-            versions = catalog.versions(unit, now.pipeline)
-            version = next(v for v in versions if v.version == now.version)
-            earlier = tuple(v for v in versions if v is not version and v.created and self._same_key(unit, v, spec))
-            found = self._targets[key] = _Target(spec, compile_mapping(spec), document, version, earlier)
-            while len(self._targets) > 500:
-                self._targets.popitem(last=False)
-        self._targets.move_to_end(key)
-        return replace(found, version=replace(found.version, dims=now.dims, created=now.created))
-
-    def _same_key(self, unit: Unit, version: SilverVersion, spec: MappingSpec) -> bool:
-        """Whether records of that version are the same records under this mapping."""
-        document = catalog.mapping(unit, version.pipeline, version.version).document
-        return bool(spec.key) and parse_mapping(document).key == spec.key
-
-    def _map(
-        self, unit: Unit, target: _Target, loaded: Sequence[Payload], change: _Change, *, careful: bool
-    ) -> Sequence[Reject]:
-        """Maps and writes; answers what was refused, and notes what was written in `change`."""
-        if not careful:
-            mapped = target.plan.run(loaded)
-            self._write(unit, target, mapped.frame, change)
-            return mapped.rejects
-        log.warning("ingest.careful", pipeline=str(target.version.pipeline), payloads=len(loaded))
-        # Nothing is said to the database while the children work, each for as long as its limits allow.
-        unit.execute("SET LOCAL idle_in_transaction_session_timeout = '1h'")
-        return self._write_carefully(unit, target, map_isolated(target.document, loaded), change)
-
-    def _write(self, unit: Unit, target: _Target, frame: pl.DataFrame, change: _Change) -> SilverVersion:
-        """Writes the rows that win their keys, and their rollups, and notes them in `change`.
-
-        Answers the version as it stands then: its tables are made with the first row.
-        """
-        spec, version = target.spec, target.version
-        if frame.is_empty():
-            return version
-        if not version.created:
-            dims = choose_dims(frame, spec.dimensions)
-            version = silver.create_version(
-                unit, version, dims, with_keys=bool(spec.key), on_duplicate=spec.on_duplicate
+        if proposed is not None and catalog.lock(unit, pipeline).mapping_version is None:
+            document, note = proposed
+            catalog.save_mapping(
+                unit, pipeline, document, note=note, author="inference", pipeline_note=note[:1].upper() + note[1:]
             )
-        claimed = (
-            silver.claim_keys(unit, version, frame, spec.on_duplicate, target.earlier)
-            if spec.key
-            else silver.Claimed(frame)
-        )
-        if not claimed.frame.is_empty():
-            rollups = rollup(claimed.frame, spec.metrics, version.dims)
-            version = silver.write(unit, version, claimed.frame, rollups).version
-        change.add(claimed)
-        return version
+        now = generations.writing(unit, pipeline)
+        assert now is not None
+        return now
 
-    def _write_carefully(self, unit: Unit, target: _Target, mapped: Mapped, change: _Change) -> list[Reject]:
-        """Writes payload by payload behind savepoints, so that one that the database refuses stands alone.
+    def _write(self, unit: Unit, now: Writing, claim: Claim, loaded: Sequence[Payload], *, careful: bool) -> None:
+        """Maps the claim under the mapping of each generation that is written, and writes it there."""
+        mapped: dict[int, Mapped] = {}
+        if careful:
+            log.warning("ingest.careful", pipeline=str(claim.pipeline), payloads=len(loaded))
+            # Nothing is said to the database while the children work, each for as long as its limits allow.
+            unit.execute("SET LOCAL idle_in_transaction_session_timeout = '1h'")
+        for one in now.targets:
+            if one.version is None:
+                continue
+            target, change = self._targets.get(unit, claim.pipeline, one), Change()
+            if one.version not in mapped:
+                mapped[one.version] = map_isolated(target.document, loaded) if careful else target.plan.run(loaded)
+            made = mapped[one.version]
+            taken_back = 0
+            if claim.again:
+                # Only of what is here to be mapped again: a payload may have expired since it was asked for.
+                here = [payload.id for payload in loaded]
+                taken_back, kept_from = self._take_back(unit, one, claim.pipeline, here, change)
+                if kept_from is not None:
+                    # The rollups of what has expired still hold what these payloads gave; it is not counted twice.
+                    made = replace(made, frame=made.frame.filter(pl.col("_time") >= kept_from))
+            if one.state == "active":
+                rejects: Sequence[Reject] | None = _put(unit, target, made, change, careful)
+            else:
+                rejects = self._put_beside(unit, claim.pipeline, one, target, made, change, careful)
+            if rejects is None:
+                continue
+            if one.state == "shadow" and one.cut is not None:
+                replays.note_live(unit, claim.pipeline, one.generation, one.cut, claim.payload_ids)
+            self._account(unit, claim, loaded, one, change, rejects, taken_back)
 
-        Answers all rejects: the mapping's, and one for each payload that was refused.
-        """
-        rejects = list(mapped.rejects)
-        for part in mapped.frame.partition_by("_payload", maintain_order=True):
-            unit.execute("SAVEPOINT payload")
+    def _put_beside(
+        self,
+        unit: Unit,
+        pipeline: UUID,
+        one: generations.Target,
+        target: Target,
+        made: Mapped,
+        change: Change,
+        careful: bool,
+    ) -> Sequence[Reject] | None:
+        """Writes to a generation that is not read. Others may be writing it too: what fails for that is tried again
+        behind a savepoint, and what fails again and again ends that generation, and never what is read (None then)."""
+        before = replace(change)
+        for last in (False, True):
+            unit.execute("SAVEPOINT beside")
             try:
-                target = replace(target, version=self._write(unit, target, part, change))
-            except Permanent as error:
-                unit.execute("ROLLBACK TO SAVEPOINT payload")
-                reason = f"its rows could not be written: {error.message[:500]}"
-                rejects.append(Reject(part["_payload"][0], -1, "payload", reason))
-        return rejects
+                rejects = _put(unit, target, made, change, careful)
+            except Permanent:
+                raise
+            except Exception as error:
+                # Where the connection is gone, this fails too.
+                unit.execute("ROLLBACK TO SAVEPOINT beside")
+                change.added, change.deleted = before.added, before.deleted
+                if last and not careful:
+                    raise
+                if last:
+                    self._give_up(unit, pipeline, one, error)
+            else:
+                unit.execute("RELEASE SAVEPOINT beside")
+                return rejects
+        return None
+
+    def _give_up(self, unit: Unit, pipeline: UUID, one: generations.Target, error: Exception) -> None:
+        log.error("ingest.generation_ended", pipeline=str(pipeline), generation=one.generation, error=str(error)[:500])
+        reason = f"new payloads could not be written to what it fills: {str(error).splitlines()[0][:300]}"
+        for replay in replays.of_pipeline(unit, pipeline, limit=1):
+            if replay.generation == one.generation and replay.state in replays.OPEN:
+                replays.move(unit, replay.id, "cancelled", error=reason)
+        generations.end(unit, pipeline, one.generation)
+
+    def _take_back(
+        self, unit: Unit, one: generations.Target, pipeline: UUID, payload_ids: Sequence[int], change: Change
+    ) -> tuple[int, datetime | None]:
+        """What these payloads gave before goes; answers how many rejects that were, and from when on records are
+        kept."""
+        versions = catalog.versions(unit, pipeline, generation=one.generation)
+        for version in versions:
+            change.delete(silver.remove_payloads(unit, version, payload_ids))
+        count = ledger.forget_rejects(unit, pipeline, one.generation, payload_ids)
+        return count, versions[0].records_from
 
     def _account(
         self,
         unit: Unit,
         claim: Claim,
         loaded: Sequence[Payload],
-        version: int,
-        change: _Change,
+        one: generations.Target,
+        change: Change,
         rejects: Sequence[Reject],
+        taken_back: int = 0,
     ) -> None:
-        ledger.add_rejects(unit, claim.team, claim.pipeline, version, rejects)
+        version = one.version or 0
+        ledger.add_rejects(unit, claim.team, claim.pipeline, version, rejects, generation=one.generation)
+        # What silver has, and not what was written: a row that lost its key to a new one is no record any more.
+        records, refused = change.added - change.deleted, len(rejects) - taken_back
+        if one.state != "active":
+            generations.count(unit, claim.pipeline, one.generation, records=records, rejects=refused)
+            return
         ledger.count(
             unit,
             claim.team,
             claim.pipeline,
-            payloads=len(loaded),
-            # What silver has, and not what was written: a row that lost its key to a new one is no record any more.
-            records=change.added - change.deleted,
-            rejects=len(rejects),
+            payloads=0 if claim.again else len(loaded),
+            records=records,
+            rejects=refused,
             last_received=max((p.received_at for p in loaded), default=None),
         )
         unit.notify(
@@ -275,6 +253,13 @@ class Ingest:
                 at=time.time_ns() // 1_000_000,
             )
         )
+
+
+def _put(unit: Unit, target: Target, made: Mapped, change: Change, careful: bool) -> Sequence[Reject]:
+    if careful:
+        return write_carefully(unit, target, made, change)
+    write(unit, target, made.frame, change)
+    return made.rejects
 
 
 def _unmappable(loaded: Sequence[Payload]) -> list[Reject]:

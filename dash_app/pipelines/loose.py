@@ -112,14 +112,18 @@ def columns_of(
 
 
 def values_at(records: Sequence[Any], path: tuple[PathStep, ...]) -> list[Any]:
-    """What stands at a path in each record. The usual path is one name, and the usual record an object."""
-    if len(path) == 1 and isinstance(path[0], str):
-        name = path[0]
+    """What stands at a path in each record: `value_at` for all of them, a step at a time. The usual step is a name, and
+    what has it an object or nothing."""
+    values = list(records)
+    for step in path:
+        if not isinstance(step, str):
+            values = [value_at(value, (step,)) for value in values]
+            continue
         try:
-            return [record.get(name) for record in records]
-        except AttributeError:  # a record that is no object
-            pass
-    return [value_at(record, path) for record in records]
+            values = [None if value is None else value.get(step) for value in values]
+        except AttributeError:  # something that is no object
+            values = [value.get(step) if isinstance(value, dict) else None for value in values]
+    return values
 
 
 def key_part(value: Any) -> str:

@@ -21,7 +21,8 @@ _FEW = re.compile(
     r"(^|_)(kind|type|class|status|state|level|severity|category|site|region|zone|unit|event|mode|effort|weather|method|country)s?($|_)"
 )
 _MANY = re.compile(
-    r"(^|_)(id|uuid|guid|key|name|url|uri|path|message|text|description|title|place|email|address|hash|token|note)($|_)"
+    r"(^|_)(id|uuid|guid|key|name|url|uri|path|message|text|description|title|place|email|address|hash|token|note|"
+    r"version|icon|arn|sha|etag|ip|agent|phone|body|label)($|_)"
 )
 #: Numbers that name or locate rather than measure.
 _NOT_MEASURED = re.compile(
@@ -118,9 +119,15 @@ def _fewest(dimensions: Sequence[FieldSpec], counts: Mapping[str, int]) -> Field
     known = [field for field in able if 1 < counts.get(field.name, 0) <= 20]
     if known:
         return min(known, key=lambda field: counts[field.name])
-    unknown = [field for field in able if field.name not in counts]
-    ranked = sorted(unknown, key=lambda field: field.type != "boolean" and not _FEW.search(field.name.lower()))
-    return next((field for field in ranked if not _MANY.search(field.name.lower())), None)
+    unknown = [field for field in able if field.name not in counts and not _tells_of_many(field.name.lower())]
+    # What kind of thing it is says more than yes or no.
+    ranked = sorted(unknown, key=lambda field: (not _FEW.search(field.name.lower()), field.type == "boolean"))
+    return ranked[0] if ranked else None
+
+
+def _tells_of_many(name: str) -> bool:
+    """Whether a name is one of things that are all different: the name of an event or a country is none."""
+    return bool(_MANY.search(name)) and not (name.endswith("_name") and _FEW.search(name))
 
 
 def _words(name: str) -> str:

@@ -88,7 +88,7 @@ class Queries:
         """The answer to a query document (`docs/query.md`); `now` is what relative times refer to.
 
         Raises Invalid for a document that is wrong, NotFound for a pipeline that the team does not have, TooSlow for a
-        query that takes longer than ten seconds.
+        query that takes longer than ten seconds. NotFound too for a version whose records are not kept any more.
         """
         spec = parse_query(document, now or datetime.now(UTC))
         try:
@@ -102,7 +102,7 @@ class Queries:
     def answer(self, unit: Unit, spec: QuerySpec) -> QueryResult:
         """The answer within a transaction that is open already."""
         pipeline = catalog.pipeline(unit, spec.pipeline)
-        versions = catalog.versions(unit, pipeline.id)
+        versions = catalog.versions(unit, pipeline.id, mapping=spec.mapping)
         fields = {f.name: f for f in silver_read.newest_fields(versions)}
         _check(spec, fields)
         tree = _filter(spec.where, fields) if spec.where else None
@@ -131,6 +131,13 @@ class Queries:
 
 
 # What is asked, beside the mapping -----------------------------------------------------------------------------------
+
+
+def check_query(spec: QuerySpec, fields: Mapping[str, FieldSpec]) -> None:
+    """Nothing, or Invalid where a pipeline with these fields, by name, would refuse the query."""
+    _check(spec, fields)
+    if spec.where:
+        _filter(spec.where, fields)
 
 
 def _check(spec: QuerySpec, fields: Mapping[str, FieldSpec]) -> None:

@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 import structlog
 
 from dash_app.domain.errors import DashError
+from dash_app.pipelines.comparisons import queue_left
 from dash_app.pipelines.resources import Resources
-from dash_app.pipelines.tasks import IO, name_of
-from dash_app.storage import bronze, ledger, retention
+from dash_app.pipelines.tasks import IO, REPLAY, name_of
+from dash_app.storage import bronze, ledger, replays, retention, sightings
 from dash_app.storage.unit import Unit
 
 log = structlog.get_logger(__name__)
@@ -23,9 +24,12 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS = 1.0
 MAINTENANCE_SECONDS = 60.0
 ARCHIVE_SECONDS = 2.0
+COMPARE_SECONDS = 5.0
+DRIFT_SECONDS = 20.0
 COMPACT_SECONDS = 3_600.0
 COLLECT_SECONDS = 86_400.0
 RETAIN_SECONDS = 3_600.0
+MEND_SECONDS = 3_600.0
 #: What one call hides the next one removes: no query from before may be left when a new clock begins.
 RETAIN_AFTER = 300.0
 
@@ -54,9 +58,16 @@ class Clock:
             log.info("clock.rang_again", pipelines=len(lost))
         for pipeline in ledger.take_due_polls(unit):
             ledger.enqueue(unit, IO, name_of("poll"), str(pipeline))
+        for replay in replays.running(unit):
+            ledger.enqueue_once(unit, REPLAY, name_of("replay"), str(replay))
         if self._due("archive", ARCHIVE_SECONDS):
             for pipeline in bronze.due(unit):
                 ledger.enqueue_once(unit, IO, name_of("archive"), str(pipeline), priority=-1)
+        if self._due("compare", COMPARE_SECONDS):
+            queue_left(unit)
+        if self._due("drift", DRIFT_SECONDS):
+            for pipeline in sightings.due(unit):
+                ledger.enqueue_once(unit, IO, name_of("drift"), str(pipeline), priority=-1)
         if self._due("maintain", MAINTENANCE_SECONDS):
             ledger.enqueue_once(unit, IO, name_of("maintain"), "", priority=1)
         if self._due("compact", COMPACT_SECONDS):
@@ -65,6 +76,8 @@ class Clock:
         if self._due("retain", RETAIN_SECONDS):
             for pipeline in retention.expired(unit, datetime.now(UTC)):
                 ledger.enqueue_once(unit, IO, name_of("retain"), str(pipeline), priority=-2)
+        if self._due("mend", MEND_SECONDS):
+            ledger.enqueue_once(unit, IO, name_of("mend"), "", priority=-2)
         if self._due("collect", COLLECT_SECONDS):
             ledger.enqueue(unit, IO, name_of("collect"), "", priority=-2)
         unit.commit()

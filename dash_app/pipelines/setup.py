@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from dash_app.domain import ids
@@ -18,16 +18,29 @@ from dash_app.domain.changes import PipelineChanged
 from dash_app.domain.errors import Conflict, Invalid, NotFound
 from dash_app.domain.mapping import parse_mapping
 from dash_app.domain.specs import MappingVersion, Pipeline
+from dash_app.pipelines import rollout
 from dash_app.pipelines.mapping import compile_mapping
 from dash_app.pipelines.receive import SECRET
 from dash_app.pipelines.resources import Resources
 from dash_app.pipelines.sources.base import PollSource, Source
-from dash_app.storage import catalog, ledger, people, silver
+from dash_app.storage import catalog, generations, ledger, people, replays, silver
 from dash_app.storage.unit import Unit
 
 #: A pipeline's retention: how many days something is kept; null, or left out: for ever.
 RETENTION = ("payload_days", "record_days", "rollup_days")
 MAX_DAYS = 36_500
+
+
+#: When a version of a mapping that is saved becomes the one that counts.
+Activate = Literal["now", "now_and_replay", "after_replay", "no"]
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A version that was saved, and the replay that was queued for it."""
+
+    version: MappingVersion
+    replay: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +161,15 @@ def archive(unit: Unit, ref: str | UUID, author: Principal | str, *, expected_re
 
     Call `close_view` once this is committed.
     """
-    found = lock_pipeline(unit, ref)
+    pipeline = catalog.pipeline(unit, ref).id
+    if replays.under_way(unit, pipeline):
+        # No batch may be halfway to what the replay fills, and the lock comes before the row.
+        rollout.hold(unit, pipeline)
+    found = lock_pipeline(unit, pipeline)
+    for one in replays.of_pipeline(unit, found.id, limit=1):
+        if one.state in replays.OPEN:
+            replays.move(unit, one.id, "cancelled")
+            generations.end(unit, found.id, one.generation)
     note = f"Archived by {_name(author)}."
     made = catalog.update_pipeline(
         unit, found.id, {"state": "archived", "note": note}, expected_revision=expected_revision
@@ -171,22 +192,43 @@ def save_mapping(
     author: Principal | str,
     *,
     note: str = "",
-    activate: bool = True,
-) -> MappingVersion:
-    """The next version of a pipeline's mapping, compiled to check it; `activate`: new payloads are mapped with it."""
+    activate: Activate = "now",
+    base: int | None = None,
+) -> Saved:
+    """The next version of a pipeline's mapping, compiled to check it.
+
+    `activate`: `now`, new payloads are mapped with it and what there is stays readable beside them; `now_and_replay`,
+    the same until a replay of all payloads is swapped in; `after_replay`, the version before goes on alone until then;
+    `no`, it is only kept. `base`: the newest version that the author has seen, 0 for none.
+
+    Raises Invalid with every place that is wrong; Conflict where there is a newer version than `base`, or where a
+    replay is under way that this version would get in the way of. Call `ring` once this is committed.
+    """
     check_mapping(document)
     found = catalog.pipeline(unit, ref)
+    replayed = activate in ("now_and_replay", "after_replay")
+    if replayed:
+        rollout.hold(unit, found.id)
+    # Until there is a mapping there is nothing that could go on alone.
+    at_once = activate in ("now", "now_and_replay") or (activate == "after_replay" and found.mapping_version is None)
+    # A replay that begins at this moment is seen here, or waits for this commit and sees what was saved.
+    catalog.lock(unit, found.id)
+    if activate != "no" and replays.under_way(unit, found.id):
+        raise Conflict("a replay is under way, which will put its own version in; wait for its end, or cancel it")
     made = catalog.save_mapping(
         unit,
         found.id,
         document,
         note=note,
         author=_name(author),
-        activate=activate,
-        pipeline_note="" if activate else None,
+        activate=at_once,
+        pipeline_note="" if at_once else None,
+        base=base,
     )
-    _record(unit, author, found.team, "mapping.create", found.id, {"version": made.version, "active": activate})
-    return made
+    detail = {"version": made.version, "active": at_once, "activate": activate}
+    _record(unit, author, found.team, "mapping.create", found.id, detail)
+    replay = rollout.begin_replay(unit, found, made.version, author, note=note) if replayed else None
+    return Saved(made, replay)
 
 
 def rotate_secret(

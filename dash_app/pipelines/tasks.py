@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -23,11 +24,28 @@ from huey.serializer import Serializer
 from huey.storage import PostgresStorage
 
 from dash_app.domain.ids import payload_id_floor
+from dash_app.pipelines.comparisons import advance as advance_comparison
+from dash_app.pipelines.comparisons import queue as queue_comparison
+from dash_app.pipelines.drift import look as look_for_drift
 from dash_app.pipelines.ingest import Ingest
 from dash_app.pipelines.poll import poll as run_poll
+from dash_app.pipelines.replay import Replays
 from dash_app.pipelines.resources import Resources
 from dash_app.pipelines.sources.guard import guarded_client
-from dash_app.storage import bronze, ledger, payloads, people, retention, silver
+from dash_app.storage import (
+    bronze,
+    comparisons,
+    drafts,
+    generation_upkeep,
+    ledger,
+    payloads,
+    people,
+    retention,
+    sightings,
+    silver,
+    silver_ranges,
+    timescale_upkeep,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +53,8 @@ log = structlog.get_logger(__name__)
 INGEST = "ingest"
 #: Waits for others: polls, uploads to the object store, maintenance; one process of several threads.
 IO = "io"
+#: Maps history anew; processes of one thread each, which give way to those that map what comes in.
+REPLAY = "replay"
 
 
 class JsonSerializer(Serializer):
@@ -79,8 +99,11 @@ class Queues:
         self.app = app
         self._ingest = Ingest(app)
         self._client = guarded_client(app.allowed_networks, allow=app.allowed_addresses, own_ports=app.own_ports)
-        self._queues = {INGEST: _queue(app, INGEST), IO: _queue(app, IO)}
+        self._replays = Replays(app)
+        self._queues = {name: _queue(app, name) for name in (INGEST, IO, REPLAY)}
         self._register(INGEST, self._tasks_ingest)
+        self._register(REPLAY, self._task_replay)
+        self._register(REPLAY, self._task_compare)
         for task in (
             self._task_poll,
             self._task_archive,
@@ -88,6 +111,8 @@ class Queues:
             self._task_compact,
             self._task_collect,
             self._task_retain,
+            self._task_mend,
+            self._task_drift,
         ):
             self._register(IO, task)
 
@@ -104,6 +129,17 @@ class Queues:
     def _tasks_ingest(self, argument: str) -> None:
         self._ingest.run(UUID(argument))
 
+    def _task_replay(self, argument: str) -> None:
+        """A turn of a replay."""
+        again = partial(self._again, REPLAY, "replay", argument)
+        if self._replays.run(UUID(argument), again):
+            again()
+
+    def _again(self, queue: str, task: str, argument: str, priority: float = 0) -> None:
+        with self.app.database.ingest() as unit:
+            ledger.enqueue_once(unit, queue, name_of(task), argument, priority=priority)
+            unit.commit()
+
     def _task_poll(self, argument: str) -> None:
         run_poll(self.app, UUID(argument), self._client)
 
@@ -116,11 +152,18 @@ class Queues:
         with self.app.database.ingest() as unit:
             silver.repair_views(unit)
             ledger.prune_runs(unit)
+            comparisons.prune(unit)
+            sightings.prune_events(unit)
+            drafts.prune(unit, datetime.now(UTC))
             people.prune_sessions(unit)
             unit.commit()
             floor = payload_id_floor(datetime.now(UTC) - payloads.DELIVERY_WINDOW)
             while payloads.prune_deliveries(unit, floor):
                 unit.commit()
+        kept = timescale_upkeep.upkeep(self.app.database, datetime.now(UTC))
+        if kept != timescale_upkeep.Kept():
+            log.info("timescale.kept", packed=kept.packed, widened=kept.widened)
+        generation_upkeep.drop_ended(self.app.database)
 
     def _task_compact(self, argument: str) -> None:
         """Makes larger files of a pipeline's many small ones."""
@@ -134,15 +177,26 @@ class Queues:
         if collected.removed or collected.kept:
             log.info("bronze.orphans", removed=collected.removed, bytes=collected.bytes, kept=collected.kept)
 
+    def _task_mend(self, argument: str) -> None:
+        """Makes block-range indexes whole that a broken-off summary has spoilt."""
+        silver_ranges.mend(self.app.database)
+
     def _task_retain(self, argument: str) -> None:
         """Removes what has expired of a pipeline; comes again where it is much."""
         removed = retention.apply(self.app.database, self.app.objects, UUID(argument), datetime.now(UTC))
         if removed != retention.Removed():
             log.info("retention.removed", **asdict(removed))
         if removed.more:
-            with self.app.database.ingest() as unit:
-                ledger.enqueue_once(unit, IO, name_of("retain"), argument, priority=-2)
-                unit.commit()
+            self._again(IO, "retain", argument, -2)
+
+    def _task_compare(self, argument: str) -> None:
+        """A turn of a comparison; comes again where something is left."""
+        if advance_comparison(self.app, UUID(argument)):
+            queue_comparison(self.app, UUID(argument))
+
+    def _task_drift(self, argument: str) -> None:
+        """Holds what came lately against the mapping."""
+        look_for_drift(self.app, UUID(argument))
 
     def consumer(self, queue: str, threads: int) -> Consumer:
         """A consumer of one queue; its `run` blocks until SIGTERM, and finishes what is in hand."""

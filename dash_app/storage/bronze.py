@@ -19,7 +19,7 @@ from dash_app.domain.ids import payload_id_floor, payload_id_time
 from dash_app.storage.bronze_compaction import Compacted, compact, compactable
 from dash_app.storage.bronze_files import add_file, put_file
 from dash_app.storage.bronze_listing import newest, recent
-from dash_app.storage.bronze_reading import as_array, groups, present, read_payload, read_payloads, scan
+from dash_app.storage.bronze_reading import as_array, each, groups, present, read_payload, read_payloads, scan
 from dash_app.storage.bronze_rebuild import Rebuilt, rebuild_manifest
 from dash_app.storage.bronze_upkeep import Collected, Released, collect_orphans, lock_archive, release
 from dash_app.storage.engine import Database
@@ -41,6 +41,8 @@ __all__ = [
     "compactable",
     "describe",
     "due",
+    "each",
+    "lock_archive",
     "newest",
     "read_payload",
     "read_payloads",

@@ -73,7 +73,7 @@ def scan(
     """
     batch: list[Payload] = []
     size = 0
-    for payload in in_order(_sources(units, objects, pipeline, from_id, to_id), lambda payload: payload.id):
+    for payload in each(units, objects, pipeline, from_id, to_id):
         if batch and (size + len(payload.body) > max_bytes or len(batch) == max_rows):
             yield batch
             batch, size = [], 0
@@ -81,6 +81,11 @@ def scan(
         size += len(payload.body)
     if batch:
         yield batch
+
+
+def each(units: Units, objects: Objects, pipeline: UUID, from_id: int, to_id: int) -> Iterator[Payload]:
+    """The payloads of `scan`, one by one."""
+    return in_order(_sources(units, objects, pipeline, from_id, to_id), lambda payload: payload.id)
 
 
 #: The first id that can come of it, and how to open it.

@@ -7,7 +7,6 @@ team's rows alone, so that what another team has is not found, exactly like what
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,6 +18,7 @@ from dash_app.domain.changes import DashboardChanged, PipelineChanged
 from dash_app.domain.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from dash_app.domain.mapping import parse_mapping
 from dash_app.domain.specs import Dashboard, MappingVersion, Pipeline, PipelineStats, SilverVersion
+from dash_app.storage import generations
 from dash_app.storage.tables import DashboardRow, MappingRow, PipelineRow, SilverVersionRow, Team
 from dash_app.storage.unit import Unit
 
@@ -37,6 +37,7 @@ def _pipeline(row: PipelineRow) -> Pipeline:
         created_at=row.created_at,
         revision=row.revision,
         note=row.note,
+        generation=row.generation,
     )
 
 
@@ -107,6 +108,7 @@ def create_pipeline(
     except sa.exc.IntegrityError as error:
         raise Conflict(f"there is a pipeline '{slug}' already; choose another slug") from error
     unit.session.refresh(row)
+    generations.begin_first(unit, team, row.id)
     unit.notify(PipelineChanged(str(row.id)))
     return _pipeline(row)
 
@@ -163,52 +165,35 @@ def save_mapping(
     author: str = "",
     activate: bool = True,
     pipeline_note: str | None = None,
+    base: int | None = None,
 ) -> MappingVersion:
     """The next version of a pipeline's mapping. `activate`: it is what new payloads are mapped with from this
-    commit on,
-    and what the version before has written stays readable beside it."""
+    commit on, and what the version before has written stays readable beside it.
+
+    `base`: the newest version that the author has seen, 0 for none; Conflict where there is a newer one.
+    """
     parse_mapping(document)
     row = unit.session.scalars(
         sa.select(PipelineRow).where(PipelineRow.id == _find_pipeline(unit, ref).id).with_for_update()
     ).one()
     last = unit.session.scalar(sa.select(sa.func.max(MappingRow.version)).where(MappingRow.pipeline_id == row.id)) or 0
+    if base is not None and base != last:
+        raise Conflict(f"version {last} was saved meanwhile, and this one was made from version {base}", newest=last)
     made = MappingRow(
         team_id=row.team_id, pipeline_id=row.id, version=last + 1, document=dict(document), note=note, author=author
     )
     unit.session.add(made)
     unit.session.flush()
     unit.session.refresh(made)
-    unit.session.add(
-        SilverVersionRow(
-            team_id=row.team_id,
-            pipeline_id=row.id,
-            version=made.version,
-            state="history",
-            schema_name=f"team_{team_slug(unit, row.team_id)}_data",
-            table_name=f"p_{row.id.hex}_v{made.version}",
-            dims=[],
-            created=False,
-        )
-    )
-    unit.session.flush()
     if activate:
-        _activate(unit, row, made.version)
+        generations.activate(unit, row.id, made.version)
+        row.mapping_version = made.version
+        row.revision += 1
         if pipeline_note is not None:
             row.note = pipeline_note
     unit.session.flush()
     unit.notify(PipelineChanged(str(row.id)))
     return _mapping(made)
-
-
-def _activate(unit: Unit, row: PipelineRow, version: int) -> None:
-    versions = unit.session.scalars(sa.select(SilverVersionRow).where(SilverVersionRow.pipeline_id == row.id))
-    for one in versions:
-        if one.version == version:
-            one.state = "active"
-        elif one.state == "active":
-            one.state = "history"
-    row.mapping_version = version
-    row.revision += 1
 
 
 def _mapping(row: MappingRow) -> MappingVersion:
@@ -235,8 +220,20 @@ def mappings(unit: Unit, pipeline_id: UUID) -> list[MappingVersion]:
     return [_mapping(row) for row in unit.session.scalars(statement)]
 
 
-def versions(unit: Unit, pipeline_id: UUID) -> list[SilverVersion]:
-    """The versions whose rows are read, the active one first, then newest first."""
+def versions(
+    unit: Unit, pipeline_id: UUID, *, generation: int | None = None, mapping: int | None = None
+) -> list[SilverVersion]:
+    """The versions whose rows are read together, the active one first, then newest first.
+
+    `generation`: those of another one than the pipeline points at. `mapping`: as this version of the mapping saw it,
+    which is the generation that is or was written under it, or else the active one without what later versions wrote;
+    NotFound where neither is there (any more).
+    """
+    where = [SilverVersionRow.pipeline_id == pipeline_id, SilverVersionRow.state.in_(["active", "history"])]
+    if mapping is not None:
+        generation = generations.of_mapping(unit, pipeline_id, mapping)
+        where.append(SilverVersionRow.version <= mapping)
+    number = PipelineRow.generation if generation is None else generation
     statement = (
         sa.select(SilverVersionRow, MappingRow.document, PipelineRow.records_from, PipelineRow.rollups_from)
         .join(PipelineRow, PipelineRow.id == SilverVersionRow.pipeline_id)
@@ -246,7 +243,7 @@ def versions(unit: Unit, pipeline_id: UUID) -> list[SilverVersion]:
                 MappingRow.pipeline_id == SilverVersionRow.pipeline_id, MappingRow.version == SilverVersionRow.version
             ),
         )
-        .where(SilverVersionRow.pipeline_id == pipeline_id, SilverVersionRow.state.in_(["active", "history"]))
+        .where(*where, SilverVersionRow.generation == number)
         .order_by((SilverVersionRow.state == "active").desc(), SilverVersionRow.version.desc())
     )
     return [
@@ -261,6 +258,7 @@ def versions(unit: Unit, pipeline_id: UUID) -> list[SilverVersion]:
             created=row.created,
             records_from=records_from,
             rollups_from=rollups_from,
+            generation=row.generation,
         )
         for row, document, records_from, rollups_from in unit.session.execute(
             statement.execution_options(populate_existing=True)
@@ -268,37 +266,23 @@ def versions(unit: Unit, pipeline_id: UUID) -> list[SilverVersion]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Writing:
-    """What a worker asks before it maps: may it, with which version, and what that version's tables are like now."""
-
-    pipeline: UUID
-    state: str
-    version: int | None
-    dims: tuple[str, ...]
-    created: bool
-
-
-def writing(unit: Unit, pipeline_id: UUID) -> Writing | None:
-    """One quick look, made anew for each claim."""
-    row = unit.row(
-        "SELECT p.state, p.mapping_version, coalesce(v.dims, '{}'), coalesce(v.created, false) FROM pipelines p "
-        "LEFT JOIN silver_versions v ON v.pipeline_id = p.id AND v.version = p.mapping_version WHERE p.id = %s",
-        (pipeline_id,),
-    )
-    return Writing(pipeline_id, row[0], row[1], tuple(row[2]), row[3]) if row else None
+def pipeline_floor(unit: Unit, pipeline_id: UUID) -> datetime | None:
+    """From which time on records of a pipeline are kept; None: all are."""
+    floor: datetime | None = unit.value("SELECT records_from FROM pipelines WHERE id = %s", (pipeline_id,))
+    return floor
 
 
 # Counts --------------------------------------------------------------------------------------------------------------
 
 _STATS = """
-SELECT p.id, coalesce(c.payloads, 0), coalesce(c.records, 0), coalesce(c.rejects, 0), coalesce(w.waiting, 0),
-       extract(epoch FROM now() - w.oldest)::float8, greatest(c.last_received, w.newest), coalesce(b.files, 0),
-       coalesce(b.bytes, 0)
+SELECT p.id, coalesce(c.payloads, 0) + coalesce(w.fresh, 0), coalesce(c.records, 0), coalesce(c.rejects, 0),
+       coalesce(w.waiting, 0), extract(epoch FROM now() - w.oldest)::float8, greatest(c.last_received, w.newest),
+       coalesce(b.files, 0), coalesce(b.bytes, 0)
 FROM pipelines p
 LEFT JOIN pipeline_counts c ON c.pipeline_id = p.id
 LEFT JOIN LATERAL (SELECT sum(cardinality(payload_ids))::bigint AS waiting, min(created_at) AS oldest,
-max(created_at) AS newest
+                          sum(cardinality(payload_ids)) FILTER (WHERE NOT again)::bigint AS fresh,
+                          max(created_at) FILTER (WHERE NOT again) AS newest
                    FROM batches WHERE pipeline_id = p.id) w ON true
 LEFT JOIN LATERAL (SELECT count(*) AS files, sum(bytes)::bigint AS bytes FROM bronze_files WHERE pipeline_id =
 p.id AND expired_at IS NULL) b ON true
@@ -310,7 +294,7 @@ def stats(unit: Unit, pipeline_ids: Sequence[UUID]) -> dict[UUID, PipelineStats]
     """Counts by pipeline. `lag_seconds` is the age of the oldest payload that waits; 0 when none does."""
     return {
         row[0]: PipelineStats(
-            payloads=row[1] + row[4],
+            payloads=row[1],
             records=row[2],
             rejects=row[3],
             pending=row[4],

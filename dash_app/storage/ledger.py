@@ -34,14 +34,19 @@ def _text(value: str) -> str:
     return value.replace("\x00", "\ufffd")
 
 
-def add_rejects(unit: Unit, team: UUID, pipeline: UUID, version: int, rejects: Sequence[Reject]) -> None:
+def add_rejects(
+    unit: Unit, team: UUID, pipeline: UUID, version: int, rejects: Sequence[Reject], *, generation: int = 1
+) -> None:
+    """Keeps what a mapping version refused; `generation`: that whose rows they stand for."""
     if rejects:
         unit.execute(
-            "INSERT INTO rejects (team_id, pipeline_id, mapping_version, payload, index, field, reason, excerpt) "
-            "SELECT %s, %s, %s, * FROM unnest(%s::bigint[], %s::int[], %s::text[], %s::text[], %s::text[])",
+            "INSERT INTO rejects "
+            "(team_id, pipeline_id, generation, mapping_version, payload, index, field, reason, excerpt) "
+            "SELECT %s, %s, %s, %s, * FROM unnest(%s::bigint[], %s::int[], %s::text[], %s::text[], %s::text[])",
             (
                 team,
                 pipeline,
+                generation,
                 version,
                 [r.payload for r in rejects],
                 [r.index for r in rejects],
@@ -58,13 +63,34 @@ def rejects(
     """A pipeline's rejects, newest first, each with its own id for paging."""
     rows = unit.rows(
         "SELECT id, payload, index, field, reason, excerpt, mapping_version, at FROM rejects WHERE "
-        "pipeline_id = %(pipeline)s "
+        "pipeline_id = %(pipeline)s AND generation = (SELECT generation FROM pipelines WHERE id = %(pipeline)s) "
         "AND (%(before)s::bigint IS NULL OR id < %(before)s) AND (%(payload)s::bigint IS NULL OR payload = "
         "%(payload)s) "
         "ORDER BY id DESC LIMIT %(limit)s",
         {"pipeline": pipeline, "before": before, "payload": payload, "limit": limit},
     )
     return [(row[0], Reject(*row[1:])) for row in rows]
+
+
+def recent_rejects(unit: Unit) -> dict[UUID, int]:
+    """How many rejects of payloads of the last hour each pipeline has; those without any are left out."""
+    return dict(
+        unit.rows(
+            "SELECT r.pipeline_id, count(*) FROM rejects r "
+            "JOIN pipelines p ON p.id = r.pipeline_id AND p.generation = r.generation "
+            # What a replay refused now may have come long ago.
+            "WHERE r.at > now() - interval '1 hour' "
+            "AND r.payload >> 20 > (extract(epoch FROM now() - interval '1 hour') * 1000)::bigint GROUP BY 1"
+        )
+    )
+
+
+def forget_rejects(unit: Unit, pipeline: UUID, generation: int, payloads: Sequence[int]) -> int:
+    """Takes the rejects of these payloads back; answers how many there were."""
+    return unit.execute(
+        "DELETE FROM rejects WHERE pipeline_id = %s AND generation = %s AND payload = ANY(%s::bigint[])",
+        (pipeline, generation, list(payloads)),
+    ).rowcount
 
 
 # Polls ---------------------------------------------------------------------------------------------------------------

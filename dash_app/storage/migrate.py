@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from dash_app.domain.errors import SettingsError, Unavailable
+from dash_app.storage import timescale
 from dash_app.storage.engine import sqlalchemy_url
 
 #: Any number that no other advisory lock of Dash uses.
@@ -39,6 +40,7 @@ def upgrade(url: str) -> None:
     try:
         with engine.connect() as connection:
             _upgrade(connection)
+            timescale.install(connection)
     except sa.exc.OperationalError as error:
         raise Unavailable(f"the database cannot be reached: {_line(error)}") from error
     except sa.exc.ProgrammingError as error:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
@@ -166,7 +167,10 @@ class GroupCommit:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one transaction is going to map: whole batches of one pipeline, oldest first."""
+    """What one transaction is going to map: whole batches of one pipeline, oldest first.
+
+    `again`: these payloads have been mapped before, and what came of them then goes.
+    """
 
     pipeline: UUID
     team: UUID
@@ -174,6 +178,7 @@ class Claim:
     payload_ids: tuple[int, ...]
     bytes: int
     oldest: datetime
+    again: bool = False
 
 
 def answer_bell(unit: Unit, pipeline: UUID) -> None:
@@ -205,7 +210,7 @@ def await_pipeline(unit: Unit, pipeline: UUID, patience: timedelta) -> bool:
 
 
 _CLAIM = """
-SELECT id, team_id, payload_ids, bytes, created_at FROM (
+SELECT id, team_id, payload_ids, bytes, created_at, again FROM (
   SELECT *, sum(bytes) OVER (ORDER BY id) - bytes AS before, sum(cardinality(payload_ids)) OVER (ORDER BY id) -
   cardinality(payload_ids) AS many
   FROM (SELECT * FROM batches WHERE pipeline_id = %(pipeline)s ORDER BY id LIMIT 2000) oldest
@@ -220,13 +225,38 @@ def claim(unit: Unit, pipeline: UUID, *, max_bytes: int, max_payloads: int) -> C
     ).fetchall()
     if not rows:
         return None
+    # What is new and what is mapped again do not go together.
+    rows = list(takewhile(lambda row: row[5] == rows[0][5], rows))
     return Claim(
         pipeline=pipeline,
         team=rows[0][1],
         batches=tuple(row[0] for row in rows),
-        payload_ids=tuple(payload for row in rows for payload in row[2]),
+        # A payload can be wanted again twice.
+        payload_ids=tuple(dict.fromkeys(payload for row in rows for payload in row[2])),
         bytes=sum(row[3] for row in rows),
         oldest=rows[0][4],
+        again=rows[0][5],
+    )
+
+
+def known(unit: Unit, pipeline: UUID, wanted: Sequence[int]) -> set[int]:
+    """Those of the payloads that the pipeline's inbox or its bronze files hold, as far as their ranges tell."""
+    rows = unit.rows(
+        "SELECT w FROM unnest(%(ids)s::bigint[]) AS w WHERE "
+        "EXISTS (SELECT FROM payloads p WHERE p.id = w AND p.pipeline_id = %(pipeline)s) OR "
+        "EXISTS (SELECT FROM bronze_files f WHERE f.pipeline_id = %(pipeline)s AND f.expired_at IS NULL "
+        "AND w BETWEEN f.min_payload AND f.max_payload)",
+        {"ids": list(wanted), "pipeline": pipeline},
+    )
+    return {payload for (payload,) in rows}
+
+
+def again(unit: Unit, pipeline: UUID, wanted: Sequence[int]) -> None:
+    """Has payloads that were mapped before mapped anew, as the pipeline's next work, and rings for it."""
+    unit.execute(
+        "INSERT INTO batches (team_id, pipeline_id, payload_ids, bytes, again) "
+        "SELECT team_id, id, %s::bigint[], 0, true FROM pipelines WHERE id = %s",
+        (sorted(set(wanted)), pipeline),
     )
 
 

@@ -25,7 +25,7 @@ from uuid import UUID
 
 from dash_app.domain.ids import payload_id_floor
 from dash_app.domain.specs import SilverVersion
-from dash_app.storage import catalog, ledger, payloads
+from dash_app.storage import catalog, generations, ledger, payloads, replays, timescale
 from dash_app.storage.bronze_upkeep import lock_archive
 from dash_app.storage.engine import Database
 from dash_app.storage.objects import Objects
@@ -78,7 +78,8 @@ _HIDE = """
 UPDATE pipelines SET
   swept_at = CASE WHEN records_from >= %(records)s OR %(records)s::timestamptz IS NULL THEN swept_at END,
   records_from = greatest(records_from, %(records)s), rollups_from = greatest(rollups_from, %(rollups)s)
-WHERE id = %(pipeline)s
+-- What a replay carries over was settled when it was planned.
+WHERE id = %(pipeline)s AND NOT EXISTS (SELECT FROM replays r WHERE r.pipeline_id = pipelines.id AND r.state = ANY(%(open)s))
 """
 
 
@@ -107,6 +108,8 @@ class _Kept:
     rollups_from: datetime | None
     swept_at: datetime | None
     versions: Sequence[SilverVersion]
+    #: The generation that a replay fills.
+    filling: int | None = None
 
 
 _What = Literal["records", "rollups", "keys", "rejects", "files", "bytes"]
@@ -145,8 +148,15 @@ def apply(
         )
         if found is None:
             return Removed()
-        versions = [version for version in catalog.versions(unit, pipeline) if version.created]
-    kept = _Kept(found[0], found[1], found[2], found[3], versions)
+        kept_generations = [one for one in generations.generations(unit, pipeline) if one.state != "ended"]
+        versions = [
+            version
+            for one in kept_generations
+            for version in catalog.versions(unit, pipeline, generation=one.generation)
+            if version.created
+        ]
+        filling = next((one.generation for one in kept_generations if one.state == "shadow"), None)
+    kept = _Kept(found[0], found[1], found[2], found[3], versions, filling)
     sweep = _Sweep(database, pipeline, kept, now, monotonic() + budget.total_seconds(), at)
     try:
         sweep.rows()
@@ -175,15 +185,42 @@ class _Sweep:
     def rows(self) -> None:
         kept = self.kept
         if kept.records_from is not None and (kept.swept_at is None or kept.swept_at < _day(self.now)):
-            for version in kept.versions:
-                self.stretches("records", qualified(version, version.table), "_time", kept.records_from)
+            swept = [self.records(version, kept.records_from) for version in kept.versions]
             with suppress(_Busy):
                 self.keys()
-            self.change("UPDATE pipelines SET swept_at = %s WHERE id = %s", (self.now, self.pipeline))
+            if all(swept):
+                self.change("UPDATE pipelines SET swept_at = %s WHERE id = %s", (self.now, self.pipeline))
         if kept.rollups_from is not None:
             for version in kept.versions:
                 self.buckets(version, kept.rollups_from)
         self.rejects()
+
+    def records(self, version: SilverVersion, before: datetime) -> bool:
+        """Removes records; False where somebody held a chunk, so that another call must go on.
+
+        Whole chunks of a hypertable are dropped. Rows of another one are sought in the chunk itself: a row's place is
+        its place in its chunk, and means nothing to the table.
+        """
+        table = qualified(version, version.table)
+        with self.database.ingest() as unit:
+            chunked = timescale.chunked(unit, table)
+            chunks = timescale.chunks_before(unit, table, before) if chunked else []
+        if not chunked:
+            self.stretches("records", table, "_time", before)
+        for chunk in chunks:
+            if not chunk.packed and chunk.end > before:
+                self.stretches("records", chunk.name, "_time", before)
+                continue
+            with self.database.ingest() as unit:
+                if chunk.end > before:
+                    count: int | None = timescale.delete_before(unit, table, chunk, before)
+                else:
+                    count = timescale.drop_chunk(unit, table, chunk)
+                unit.commit()
+            if count is None:
+                return False
+            self.count("records", count)
+        return True
 
     def stretches(self, what: _What, table: str, column: str, before: object, *, alone: bool = False) -> None:
         """Removes rows with a `column` below `before`; `alone`: as the pipeline's one writer."""
@@ -220,6 +257,9 @@ class _Sweep:
         if days is None:
             return
         for version in self.kept.versions:
+            if version.generation == self.kept.filling:
+                # Its keys are those of records that the replay has come to, and their holders may be to come.
+                continue
             with self.database.ingest() as unit:
                 if not unit.value("SELECT to_regclass(%s) IS NOT NULL", (qualified(version, version.keys),)):
                     continue
@@ -244,7 +284,7 @@ class _Sweep:
             "rollups": _day(self.now - timedelta(days=rollups)) if rollups else None,
         }
         if _later(wanted["records"], self.kept.records_from) or _later(wanted["rollups"], self.kept.rollups_from):
-            self.change(_HIDE, {**wanted, "pipeline": self.pipeline}, alone=True)
+            self.change(_HIDE, {**wanted, "pipeline": self.pipeline, "open": list(replays.OPEN)}, alone=True)
             self.at("after_hiding")
 
     # Bronze ----------------------------------------------------------------------------------------------------------
@@ -264,6 +304,9 @@ class _Sweep:
         with self.database.ingest() as unit:
             # Somebody may be making one file of several at this moment: the next call then.
             if not lock_archive(unit, self.pipeline):
+                return
+            # What a replay is still to map must not go meanwhile: its records would go with it.
+            if replays.under_way(unit, self.pipeline):
                 return
             before = _id(self.now - timedelta(days=days))
             waiting = payloads.oldest_waiting(unit, self.pipeline)

@@ -7,6 +7,7 @@ merging. A dimension that turns out to have too many values is taken out of the 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import polars as pl
@@ -17,6 +18,7 @@ from dash_app.domain.specs import SilverVersion
 from dash_app.storage import copy_binary
 from dash_app.storage.ddl import log, quote
 from dash_app.storage.silver_keys import Claimed, claim_keys
+from dash_app.storage.silver_removal import remove_payloads
 from dash_app.storage.silver_rollups import (
     drop_dim,
     drop_oversized,
@@ -27,27 +29,33 @@ from dash_app.storage.silver_rollups import (
 from dash_app.storage.silver_tables import (
     COLUMN_TYPES,
     SYSTEM,
+    analyze,
     create_team_schemas,
     create_version,
+    current,
     drop_version,
     qualified,
 )
 from dash_app.storage.silver_views import drop_view, refresh_view, repair_views
+from dash_app.storage.timescale import bound_chunks
 from dash_app.storage.unit import Unit
 
 __all__ = [
     "Claimed",
     "Written",
+    "analyze",
     "claim_keys",
     "copy_rows",
     "create_team_schemas",
     "create_version",
+    "current",
     "drop_dim",
     "drop_version",
     "drop_view",
     "merge_rollups",
     "recompute_rollups",
     "refresh_view",
+    "remove_payloads",
     "repair_views",
     "watch_cardinality",
     "write",
@@ -78,6 +86,7 @@ def write(unit: Unit, version: SilverVersion, frame: pl.DataFrame, rollup: pl.Da
 def copy_rows(unit: Unit, version: SilverVersion, frame: pl.DataFrame) -> int:
     """Adds rows without their rollup; as `write`."""
     kinds = {**SYSTEM, **{field.name: COLUMN_TYPES[field.type] for field in version.columns}}
+    bound_chunks(unit, qualified(version, version.table), frame.get_column("_time"))
     data = copy_binary.encode(frame.select(list(kinds)), list(kinds.values()))
     statement = f"COPY {qualified(version, version.table)} ({', '.join(map(quote, kinds))}) FROM STDIN (FORMAT BINARY)"
     try:
@@ -109,6 +118,9 @@ def _refused(version: SilverVersion, error: psycopg.Error) -> Permanent:
         # COPY t, line 3, column name: …
         if line.startswith("COPY ") and (found := line.partition(", column ")[2]):
             where = f"column '{found.partition(': ')[0]}'"
+    # A hypertable's own check says it in the message alone.
+    if not where and (named := re.search(r'column "(.+?)" violates', error.diag.message_primary or "")):
+        where = f"column '{named[1]}'"
     log.warning(
         "silver.refused",
         pipeline=str(version.pipeline),

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import blake2b
 from typing import Final
 
@@ -22,6 +22,7 @@ import polars as pl
 from dash_app.domain.specs import SilverVersion
 from dash_app.storage.silver_rollups import Array, execute, recompute_rollups
 from dash_app.storage.silver_tables import qualified
+from dash_app.storage.timescale import delete_rows
 from dash_app.storage.unit import Unit
 
 _SOURCE: Final = "unnest(%b::uuid[], %b::int8[], %b::int4[], %b::timestamptz[])"
@@ -77,7 +78,7 @@ def claim_keys(
     for one in earlier if hashed.height else ():
         hashed, beaten = _against(unit, one, hashed, on_duplicate)
         replaced += beaten
-    won, beaten = _claim(unit, version, hashed, on_duplicate) if hashed.height else ([], [])
+    won, beaten = claim_hashed(unit, version, hashed, on_duplicate) if hashed.height else ([], [])
     replaced += beaten
     if len(won) + len(nameless) == frame.height:
         return Claimed(frame.drop("_key"), replaced)
@@ -112,10 +113,14 @@ def _parameters(rows: pl.DataFrame) -> list[Array]:
     return [Array(rows.get_column(name), kind) for name, kind in kinds]
 
 
-def _claim(
+def claim_hashed(
     unit: Unit, version: SilverVersion, rows: pl.DataFrame, on_duplicate: str
 ) -> tuple[list[int], list[datetime]]:
-    """Numbers (`_row`) of the rows that hold their key now, and the times of those deleted for them."""
+    """Numbers (`_row`) of the rows that hold their key now, and the times of those deleted for them.
+
+    `rows`: one a key, in order of their keys: `_key` (the 16 bytes that the ledger keeps), `_payload`, `_index`,
+    `_received`, `_row`.
+    """
     keys = qualified(version, version.keys)
     parameters = _parameters(rows)
     taken = execute(
@@ -163,13 +168,14 @@ def _places(rows: pl.DataFrame, payloads: list[int], indexes: list[int]) -> list
 def _delete(unit: Unit, version: SilverVersion, payloads: list[int], indexes: list[int]) -> list[datetime]:
     """Takes rows out of silver and out of its rollups; answers the time of each that was there."""
     table = qualified(version, version.table)
-    gone = unit.rows(
+    times = delete_rows(
+        unit,
+        table,
         # The bounds let the block-range index leave out most of the table where there is no index of payloads.
-        f"DELETE FROM {table} t USING unnest(%s::int8[], %s::int4[]) AS g(payload, index) "
-        "WHERE t._payload = g.payload AND t._index = g.index "
-        "AND t._payload BETWEEN %s AND %s RETURNING t._time",
-        (payloads, indexes, min(payloads), max(payloads)),
+        "t._payload = g.payload AND t._index = g.index AND t._payload BETWEEN %s AND %s",
+        (min(payloads), max(payloads)),
+        using="unnest(%s::int8[], %s::int4[]) AS g(payload, index)",
+        own=(payloads, indexes),
     )
-    times = [moment.astimezone(UTC) for (moment,) in gone]
     recompute_rollups(unit, version, sorted({moment.replace(second=0, microsecond=0) for moment in times}))
     return times

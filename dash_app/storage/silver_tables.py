@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
+from uuid import UUID
 
-from dash_app.domain.errors import Invalid
+from dash_app.domain.errors import Invalid, Permanent
 from dash_app.domain.specs import FieldSpec, FieldType, SilverVersion
-from dash_app.storage.ddl import comment, lock, quote
+from dash_app.storage import timescale
+from dash_app.storage.ddl import comment, lock, patient, quote
 from dash_app.storage.silver_views import refresh_view
 from dash_app.storage.unit import Unit
 
@@ -35,6 +37,8 @@ SYSTEM: Final[dict[str, str]] = {
 }
 
 INNER: Final = "_data"
+#: A version's row in the catalog; takes `_whose`.
+_WHOSE: Final = "pipeline_id = %s AND generation = %s AND version = %s"
 
 
 def qualified(version: SilverVersion, table: str) -> str:
@@ -73,10 +77,9 @@ def create_version(
     Answers the version as it now stands; one that is created already is answered as it is.
     """
     lock(unit, f"{version.schema}.{version.table}")
-    found = unit.row(
-        "SELECT created, dims FROM silver_versions WHERE pipeline_id = %s AND version = %s",
-        (version.pipeline, version.version),
-    )
+    found = unit.row(f"SELECT created, dims, state FROM silver_versions WHERE {_WHOSE}", _whose(version))
+    if found and found[2] == "dropped":
+        raise Permanent("the tables of this generation have been dropped")
     if found and found[0]:
         return replace(version, created=True, dims=tuple(found[1]))
     create_team_schemas(unit, version.schema.removeprefix("team_").removesuffix(INNER))
@@ -89,10 +92,17 @@ def create_version(
     unit.execute(
         f"CREATE INDEX ON {table} USING brin (_time, _payload) WITH (pages_per_range = 64, autosummarize = on)"
     )
-    unit.execute(comment("TABLE", table, f"pipeline {made.pipeline}, mapping version {made.version}"))
+    unit.execute(
+        comment(
+            "TABLE", table, f"pipeline {made.pipeline}, mapping version {made.version}, generation {made.generation}"
+        )
+    )
     for field in made.columns:
         if field.unit:
             unit.execute(comment("COLUMN", f"{table}.{quote(field.name)}", field.unit))
+    span = timescale.interval_for(unit, made)
+    if span is not None:
+        timescale.make(unit, table, span, replaced=with_keys and on_duplicate == "replace")
     create_rollup(unit, made)
     if with_keys:
         keys = qualified(made, made.keys)
@@ -105,7 +115,8 @@ def create_version(
         if on_duplicate == "replace":
             unit.execute(f"CREATE INDEX ON {table} (_payload, _index)")
     _store(unit, made)
-    refresh_view(unit, made.pipeline)
+    if unit.value("SELECT generation FROM pipelines WHERE id = %s", (made.pipeline,)) == made.generation:
+        refresh_view(unit, made.pipeline)
     return made
 
 
@@ -138,6 +149,12 @@ def rollup_key(version: SilverVersion) -> list[str]:
     return ["grain", "bucket", *map(quote, version.dims)]
 
 
+def analyze(unit: Unit, version: SilverVersion) -> None:
+    """Tells the planner what is in a version's tables."""
+    if version.created:
+        unit.execute(f"ANALYZE {qualified(version, version.table)}, {qualified(version, version.rollup)}")
+
+
 def set_dims(unit: Unit, version: SilverVersion, dims: Sequence[str]) -> SilverVersion:
     """The version with other dimensions in its rollup, as the catalog now has it."""
     made = replace(version, dims=tuple(dims))
@@ -145,18 +162,38 @@ def set_dims(unit: Unit, version: SilverVersion, dims: Sequence[str]) -> SilverV
     return made
 
 
-def drop_version(unit: Unit, version: SilverVersion) -> None:
-    """Drops the tables of a version. Its pipeline's view must not show it any more: `drop_view` first."""
-    for table in (version.table, version.rollup, version.keys):
-        unit.execute(f"DROP TABLE IF EXISTS {qualified(version, table)}")
-    unit.execute(
-        "UPDATE silver_versions SET state = 'dropped', created = false WHERE pipeline_id = %s AND version = %s",
-        (version.pipeline, version.version),
-    )
+def drop_version(unit: Unit, version: SilverVersion) -> bool:
+    """Drops the tables of a version; False, with nothing changed, where a query held one for too long.
+
+    Its pipeline's view must not show it any more.
+    """
+    names = [qualified(version, table) for table in (version.table, version.rollup, version.keys)]
+    if not patient(unit, [f"DROP TABLE IF EXISTS {name}" for name in names]):
+        return False
+    unit.execute(f"UPDATE silver_versions SET state = 'dropped', created = false WHERE {_WHOSE}", _whose(version))
+    return True
+
+
+def current(unit: Unit, version: SilverVersion) -> SilverVersion:
+    """The version as it is now, with a rollup that keeps its dimensions until this transaction ends: for a table that
+    somebody else may be writing too."""
+    while True:
+        found = unit.row(f"SELECT created, dims FROM silver_versions WHERE {_WHOSE}", _whose(version))
+        assert found is not None
+        now = replace(version, created=found[0], dims=tuple(found[1]))
+        if not now.created:
+            return now
+        unit.execute(f"LOCK TABLE {qualified(version, version.rollup)} IN ROW EXCLUSIVE MODE")
+        if unit.row(f"SELECT created, dims FROM silver_versions WHERE {_WHOSE}", _whose(version)) == found:
+            return now
 
 
 def _store(unit: Unit, version: SilverVersion) -> None:
     unit.execute(
-        "UPDATE silver_versions SET created = true, dims = %s WHERE pipeline_id = %s AND version = %s",
-        (list(version.dims), version.pipeline, version.version),
+        f"UPDATE silver_versions SET created = true, dims = %s WHERE {_WHOSE}",
+        (list(version.dims), *_whose(version)),
     )
+
+
+def _whose(version: SilverVersion) -> tuple[UUID, int, int]:
+    return version.pipeline, version.generation, version.version

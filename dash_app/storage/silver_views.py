@@ -3,9 +3,10 @@
 A view unites the tables of all versions that are read. Its columns are those of the active version: what an older
 version lacks is null there, and what it has under another type is cast where a value can be, else null.
 
-A view's comment says of which pipeline and versions it is. So a view that is out of date can be known for one, whatever
-changed (a version, the slug, the pipeline's end) and whoever changed it: the role of the pages may not touch views, and
-a long query of somebody's may keep the writer from replacing one at the moment. `repair_views` catches up.
+A view's comment says of which pipeline, generation and versions it is. So a view that is out of date can be known for
+one, whatever changed (a version, the slug, the pipeline's end) and whoever changed it: the role of the pages may not
+touch views, and a long query of somebody's may keep the writer from replacing one at the moment. `repair_views` catches
+up.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ _CASTS: Final[dict[tuple[str, str], str]] = {
 }
 
 _PIPELINE = """
-SELECT p.slug, p.state <> 'archived', v.schema_name, v.table_name, v.version
-FROM pipelines p JOIN silver_versions v ON v.pipeline_id = p.id
+SELECT p.slug, p.state <> 'archived', v.schema_name, v.table_name, v.version, p.generation
+FROM pipelines p JOIN silver_versions v ON v.pipeline_id = p.id AND v.generation = p.generation
 WHERE p.id = %s AND v.created AND v.state IN ('active', 'history')
 ORDER BY v.state = 'active' DESC, v.version DESC
 """
@@ -66,9 +67,10 @@ WHERE c.oid = ANY(%s::oid[]) AND g.privilege_type = 'SELECT' AND g.grantee NOT I
 _STALE = """
 WITH due AS (
   SELECT p.id, regexp_replace(max(v.schema_name), '_data$', '') AS schema, p.slug,
-         format('pipeline %%s, versions %%s', p.id,
-                string_agg(v.version::text, ', ' ORDER BY v.state = 'active' DESC, v.version DESC)) AS description
-  FROM pipelines p JOIN silver_versions v ON v.pipeline_id = p.id
+         format('pipeline %%s, versions %%s of generation %%s', p.id,
+                string_agg(v.version::text, ', ' ORDER BY v.state = 'active' DESC, v.version DESC),
+                p.generation) AS description
+  FROM pipelines p JOIN silver_versions v ON v.pipeline_id = p.id AND v.generation = p.generation
   WHERE p.state <> 'archived' AND v.created AND v.state IN ('active', 'history') GROUP BY p.id, p.slug
 ), present AS (
   SELECT substring(d.description FROM '^pipeline ([0-9a-f-]{36}), versions ')::uuid AS id,
@@ -100,12 +102,13 @@ def refresh_view(unit: Unit, pipeline: UUID) -> bool:
     present = unit.rows(_VIEWS, (f"pipeline {pipeline}, versions ",))
     statements = [f"DROP VIEW {quote(schema)}.{quote(name)}" for schema, name, _ in present]
     if tables and tables[0][1]:
-        slug, _, inner, _, _ = tables[0]
+        slug, _, inner, _, _, generation = tables[0]
         view = f"{quote(inner.removesuffix('_data'))}.{quote(slug)}"
         grants = unit.rows(_GRANTS, ([oid for _, _, oid in present],))
         # An archived pipeline of the same slug may have left one.
         statements.append(f"DROP VIEW IF EXISTS {view}")
-        statements += _create(unit, pipeline, view, [(f"{quote(s)}.{quote(t)}", v) for _, _, s, t, v in tables])
+        named = [(f"{quote(s)}.{quote(t)}", v) for _, _, s, t, v, _ in tables]
+        statements += _create(unit, pipeline, generation, view, named)
         statements += [f"GRANT SELECT ON {view} TO {role}{' WITH GRANT OPTION' * again}" for role, again in grants]
     return patient(unit, statements) if statements else True
 
@@ -123,7 +126,7 @@ def repair_views(unit: Unit, limit: int = 100) -> list[UUID]:
     return [pipeline for pipeline in stale if refresh_view(unit, pipeline)]
 
 
-def _create(unit: Unit, pipeline: UUID, view: str, tables: list[tuple[str, int]]) -> list[str]:
+def _create(unit: Unit, pipeline: UUID, generation: int, view: str, tables: list[tuple[str, int]]) -> list[str]:
     """`tables`: quoted names and versions, the one that gives the columns first."""
     newest, *older = [(table, unit.rows(_COLUMNS, (table,))) for table, _ in tables]
     selects = [f"SELECT {', '.join(quote(name) for name, _, _ in newest[1])} FROM {newest[0]}"]
@@ -137,6 +140,6 @@ def _create(unit: Unit, pipeline: UUID, view: str, tables: list[tuple[str, int]]
     numbers = ", ".join(str(version) for _, version in tables)
     return [
         f"CREATE VIEW {view} AS {' UNION ALL '.join(selects)}",
-        comment("VIEW", view, f"pipeline {pipeline}, versions {numbers}"),
+        comment("VIEW", view, f"pipeline {pipeline}, versions {numbers} of generation {generation}"),
         *(comment("COLUMN", f"{view}.{quote(name)}", unit_) for name, _, unit_ in newest[1] if unit_),
     ]

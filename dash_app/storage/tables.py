@@ -63,6 +63,7 @@ class PipelineRow(Base):
     revision: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     created_by: Mapped[str] = mapped_column(default="")
+    generation: Mapped[int] = mapped_column(default=1)
 
 
 class MappingRow(Base):
@@ -80,6 +81,7 @@ class SilverVersionRow(Base):
     __tablename__ = "silver_versions"
     team_id: Mapped[UUID]
     pipeline_id: Mapped[UUID] = mapped_column(primary_key=True)
+    generation: Mapped[int] = mapped_column(primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True)
     state: Mapped[str]
     schema_name: Mapped[str]

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -99,6 +100,8 @@ def house(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[H
         assert server.stdout is not None
         # Read to the line that says so; an end of the stream is a node that did not start.
         assert any(line.strip() == "ready" for line in server.stdout)
+        # A node that has much to say would stand still once nobody reads it.
+        threading.Thread(target=server.stdout.read, daemon=True).start()
         app = App.open(Settings.load([], environment(url, port, folder), program="serve"), url)
         with app.database.ingest() as unit:
             team = people.find_team(unit)
@@ -298,26 +301,6 @@ def test_a_poll_with_a_wrong_address_is_told_beside_its_input(house: House, open
     expect(page.locator("span.wrong")).to_have_count(1)
 
 
-def test_the_mapping_is_checked_tried_and_saved(house: House, opened: Opened) -> None:
-    pipeline = house.pipeline("Cellar")
-    house.send(pipeline, {"site": "cellar", "temperature": 12.25})
-    page = opened()
-    page.goto(f"{house.url}/pipelines/cellar/mapping")
-    ready(page)
-    area = page.locator("textarea[aria-label=Mapping]")
-    expect(page.locator(".preview-rows")).to_contain_text("12.25")
-    right = area.input_value()
-    area.fill(right.replace("number", "numbr"))
-    expect(page.locator(".problem")).to_contain_text("Line 3")
-    expect(page.get_by_role("button", name="Save as a new version")).to_be_disabled()
-    area.fill(right.replace("name: temperature", "name: degrees"))
-    expect(page.locator(".preview-rows")).to_contain_text("degrees")
-    page.get_by_role("button", name="Save as a new version").click()
-    expect(page.get_by_text("Version 2 maps what comes from now on")).to_be_visible()
-    with house.app.database.team(house.team) as unit:
-        assert catalog.pipeline(unit, pipeline).mapping_version == 2
-
-
 def test_a_pipeline_is_paused_at_once_and_the_undo_resumes_it(house: House, opened: Opened) -> None:
     pipeline = house.pipeline("Attic")
     page = opened()
@@ -360,7 +343,7 @@ def test_counts_payloads_and_rejects_follow_without_a_reload(house: House, opene
     expect(row).to_contain_text("temperature", timeout=15_000)
     row.locator("a").last.click()
     expect(page.locator("#body")).to_contain_text("onerror")
-    expect(page.locator(".problem")).to_contain_text("1 refused")
+    expect(page.locator(".became").last).to_contain_text("number expected, found text")
 
 
 def test_a_viewer_sees_everything_and_changes_nothing(house: House, opened: Opened) -> None:

@@ -318,9 +318,8 @@ async def test_mappings_are_versions_of_which_one_is_active(house: House) -> Non
     assert (one["mapping"], one["note"], one["author"]) == (wider, "wider", "admin@example.org")
     for number in ("9", "0", "x", str(1 << 40)):
         problem(await house.call("GET", f"{path}/{number}"), 404)
-    for activate in ("now_and_replay", "after_replay"):
-        told = problem(await house.call("POST", path, {"mapping": wider, "activate": activate}), 422)
-        assert "later release" in told["errors"][0]["message"]
+    told = problem(await house.call("POST", path, {"mapping": wider, "base": 2}), 409)
+    assert "version 3 was saved meanwhile" in told["detail"]
     told = problem(
         await house.call("POST", path, {"mapping": {"fields": [{"name": "n", "type": "numbr", "path": "$.n"}]}}), 422
     )
@@ -570,7 +569,7 @@ def test_the_walk_knows_every_operation_of_the_document() -> None:
 
 
 async def test_nobody_and_revoked_tokens_get_nothing_anywhere(house: House) -> None:
-    ours = dict.fromkeys(("pipeline", "version", "payload", "token", "dashboard"), "1")
+    ours = dict.fromkeys(("pipeline", "version", "payload", "token", "dashboard", "comparison", "replay"), "1")
     house.tokens["made_up"] = "dash_" + "x" * 43
     for operation in OPERATIONS:
         for who in (None, "made_up"):
@@ -585,8 +584,14 @@ async def test_another_team_and_lesser_roles_on_every_operation(house: House) ->
     (payload,) = await house.receive(made["id"], b'{"n": 1}')
     token = (await house.call("POST", "/tokens", {"name": "t"})).json()["id"]
     dashboard = (await house.call("POST", f"/pipelines/{made['id']}/dashboard")).json()["uid"]
+    scope = {"b": 1, "scope": "all"}
+    comparison = (await house.call("POST", f"/pipelines/{made['id']}/comparisons", scope)).json()["id"]
     there = {"pipeline": made["id"], "version": "1", "payload": str(payload), "token": token, "dashboard": dashboard}
+    there["comparison"] = comparison
+    there["replay"] = (await house.call("POST", f"/pipelines/{made['id']}/replays", {})).json()["id"]
     nowhere = {
+        "replay": "019a0000-0000-7000-8000-000000000003",
+        "comparison": "019a0000-0000-7000-8000-000000000002",
         "pipeline": "019a0000-0000-7000-8000-000000000000",
         "version": "1",
         "payload": "1",
@@ -598,6 +603,9 @@ async def test_another_team_and_lesser_roles_on_every_operation(house: House) ->
         "create_mapping": {"mapping": MAPPING},
         "preview_mapping": {"mapping": MAPPING, "payloads": []},
         "update_dashboard": {"title": "stolen"},
+        "update_replay": {"throttle": 1},
+        "map_again": {"payloads": ["1"]},
+        "dismiss_drift": {"paths": ["$.n"]},
         "run_query": {"pipeline": made["id"], "select": [{"agg": "count"}]},
     }
     for operation in OPERATIONS:

@@ -12,7 +12,10 @@ import psycopg
 import pytest
 
 from dash_app import cli
-from dash_app.storage import embedded
+from dash_app.domain.events import Arrival
+from dash_app.pipelines import setup
+from dash_app.pipelines.ingest import Ingest
+from dash_app.storage import bronze, embedded, payloads
 from tests.integration.rest import KEY
 
 PASSWORD = "correct horse battery 9"
@@ -106,6 +109,67 @@ def test_pipelines_are_listed_and_mappings_tried_out(run: Run, tmp_path: Path) -
     failed(run(*arguments), 1, "fields[0].type")
 
 
+def replayable(run: Run, *bodies: bytes) -> None:
+    """A pipeline `weather` with a second version that nobody reads yet, and payloads mapped under the first."""
+    user(run)
+    with cli.opened(None) as app:
+        with app.database.ingest() as unit:
+            fields = [{"name": "n", "path": "$.n", "type": "number"}]
+            given = {"name": "Weather", "source": {"kind": "webhook"}, "mapping": {"fields": fields}}
+            made, _ = setup.create_pipeline(unit, app, cli.team_of(unit, None), given, "test")
+            payloads.accept(unit, [Arrival(made.id, made.team, body) for body in bodies])
+            unit.commit()
+        Ingest(app).run(made.id)
+        with app.database.team(made.team) as unit:
+            twice = {"name": "twice", "sql": "n * 2", "type": "number"}
+            setup.save_mapping(unit, made.id, {"fields": [*fields, twice]}, "test", activate="no")
+            unit.commit()
+
+
+def test_a_replay_is_begun_waited_for_and_taken_back(run: Run) -> None:
+    replayable(run, b'{"n": 1}', b'{"n": "x"}')
+    # No worker runs here: the command does the work.
+    status, out, _ = run("pipeline", "replay", "weather", "--mapping-version", "2", "--wait", "--note", "twice")
+    assert (status, out.startswith("Version 2 of weather is read now. 2 payloads in ")) == (0, True)
+    assert out.endswith(": 1 records, 1 rejects\n")
+    assert json.loads(run("pipeline", "list", "--json")[1])[0]["mapping_version"] == 2
+    status, out, _ = run("pipeline", "replay", "weather", "--rollback", "--json")
+    assert (status, json.loads(out)["mapping_version"]) == (0, 1)
+    assert run("pipeline", "replay", "weather", "--rollback")[1] == "Version 2 of weather is read now.\n"
+    status, out, _ = run("pipeline", "replay", "weather", "--from", "now-1d", "--to", "now+1d", "--wait", "--json")
+    told = json.loads(out)
+    assert status == 0
+    assert (told["state"], told["mapping_version"], told["payloads"], told["records"]) == ("done", 2, 2, 1)
+
+
+def test_a_replay_that_is_not_waited_for_is_queued_and_a_second_refused(run: Run) -> None:
+    replayable(run, b'{"n": 1}')
+    status, out, _ = run("pipeline", "replay", "weather", "--throttle", "5", "--json")
+    assert (status, json.loads(out)["state"], json.loads(out)["mapping_version"]) == (0, "queued", 1)
+    failed(run("pipeline", "replay", "weather"), 1, "under way")
+    failed(run("pipeline", "replay", "nowhere"), 1, "nowhere")
+    failed(run("pipeline", "replay", "weather", "--rollback"), 1, "nothing to go back to")
+    failed(run("pipeline", "replay", "weather", "--from", "sometime"), 1, "--from")
+    failed(run("pipeline", "replay", "weather", "--throttle", "0"), 2, "--throttle")
+
+
+def test_a_replay_that_fails_says_why_with_status_1(run: Run) -> None:
+    replayable(run, b'{"n": 1}')
+    with cli.opened(None) as app:
+        with app.database.ingest() as unit:
+            pipeline = unit.value("SELECT id FROM pipelines")
+        bronze.archive(app.database, app.objects, pipeline)
+        with app.database.ingest() as unit:
+            key = unit.value("SELECT key FROM bronze_files")
+            unit.execute("DELETE FROM payloads")
+            unit.commit()
+        app.objects.delete(key)
+    status, out, err = run("pipeline", "replay", "weather", "--mapping-version", "2", "--wait")
+    assert (status, out) == (1, "")
+    assert "the replay is failed" in err
+    assert key in err
+
+
 def findings(answer: tuple[int, str, str]) -> dict[str, Any]:
     return {one["name"]: one for one in json.loads(answer[1])}
 
@@ -141,6 +205,11 @@ def test_the_doctor_names_each_part_and_fails_where_one_fails(
     answer = run("doctor")
     assert answer[0] == 1
     assert "DASH_PORT" in answer[1]
+
+
+def test_without_timescaledb_there_is_no_hypertable_to_make(run: Run) -> None:
+    failed(run("doctor", "--hypertables"), 1, "TimescaleDB is not used here: not there")
+    assert findings(run("doctor", "--json"))["timescaledb"]["text"] == "not used, tables are plain: not there"
 
 
 def test_the_doctor_says_what_cannot_be_reached(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

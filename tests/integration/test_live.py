@@ -198,6 +198,7 @@ async def test_history_then_the_touched_bucket_alone(world: World) -> None:
     viewer = await world.connect()
     snapshot = await viewer.subscribe(kind="line", query=BY_SITE, range=RANGE)
     assert (snapshot["kind"], snapshot["key"], snapshot["every"]) == ("snapshot", ["time", "site"], 300_000)
+    assert (snapshot["bucket"], snapshot["timezone"]) == ("5m", "UTC")
     assert (snapshot["from"], snapshot["to"]) == (ms(0), ms(360))
     assert rows(snapshot) == [
         {"time": ms(0), "site": "a", "mean": 15.0, "n_max": 20.0, "count": 2},

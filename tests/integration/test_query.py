@@ -700,7 +700,7 @@ def test_tables_exchanged_on_the_way_are_looked_up_again(house: House, monkeypat
     house.add(pipeline, invent(1, 50, NOW - timedelta(hours=10), timedelta(hours=9)))
     (version,) = house.versions(pipeline)
     answers = [[replace(version, dims=("note",))], [version]]
-    monkeypatch.setattr(catalog, "versions", lambda unit, pipeline: answers.pop(0))
+    monkeypatch.setattr(catalog, "versions", lambda unit, pipeline, **_: answers.pop(0))
     result = house.ask("weather", {"agg": "count"}, by=["note"])
     assert (result.source, result.frame["count"].sum()) == ("records", 50)
     answers = [[replace(version, table="gone")]] * 2

@@ -22,12 +22,12 @@ from bench._ground import Ground, Target
 from dash_app.storage import bronze
 from tests.torture.reference import FIELDS, records_of
 from tests.torture.sender import Log
-from tests.torture.world import World, is_keyed
+from tests.torture.world import World, factor_of, is_keyed
 
 #: Lines of one check that are told; the rest is a number.
 TOLD = 4
 WIDTHS = {1: 60, 2: 3600, 3: 86400}
-METRICS = ("n", "v", "twice")
+METRICS = ("n", "v", "times")
 
 Place = tuple[int, int]
 
@@ -75,16 +75,45 @@ def everything(ground: Ground, targets: list[Target], world: World, log: Log) ->
     verdict.add("inbox", inbox(ground, rows))
     for target in targets:
         mine = {payload: row for payload, row in rows.items() if row.pipeline == str(target.pipeline)}
-        wanted, rejects = expected(mine, keyed=is_keyed(target))
+        wanted, rejects = expected(mine, 1, keyed=is_keyed(target))
         verdict.counts["payloads"] = verdict.counts.get("payloads", 0) + len(mine)
         verdict.counts["records"] = verdict.counts.get("records", 0) + len(wanted)
         verdict.counts["rejects"] = verdict.counts.get("rejects", 0) + sum(rejects.values())
-        verdict.add(f"silver of {target.slug}", silver(ground, target, wanted))
-        verdict.add(f"rollups of {target.slug}", rollups(ground, target, wanted))
-        verdict.add(f"rejects of {target.slug}", refused(ground, target, rejects))
-        verdict.add(f"counts of {target.slug}", counts(ground, target, len(mine), len(wanted), sum(rejects.values())))
+        for tables in _written(ground, target):
+            wanted, rejects = expected(mine, factor_of(tables.version), keyed=is_keyed(target))
+            what = f"{target.slug}, generation {tables.generation} ({tables.state})"
+            verdict.add(f"silver of {what}", silver(ground, tables, wanted))
+            verdict.add(f"rollups of {what}", rollups(ground, tables, wanted))
+            verdict.add(f"rejects of {what}", refused(ground, target, tables.generation, rejects))
+            totals = (len(mine), len(wanted), sum(rejects.values()))
+            verdict.add(f"counts of {what}", counts(ground, target, tables, *totals))
     verdict.add("left over", leftovers(ground))
     return verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of a generation that new payloads are written to, qualified and quoted."""
+
+    generation: int
+    state: str
+    version: int
+    table: str
+    rollup: str
+    dims: list[str]
+
+
+def _written(ground: Ground, target: Target) -> list[Tables]:
+    """The generation that is read, and the one that can be gone back to."""
+    return [
+        Tables(number, state, version, f'"{schema}"."{table}"', f'"{schema}"."{table}_rollup"', dims)
+        for number, state, version, schema, table, dims in ground.rows(
+            "SELECT g.generation, g.state, g.version, v.schema_name, v.table_name, v.dims FROM dash.generations g "
+            "JOIN dash.silver_versions v USING (pipeline_id, generation, version) "
+            "WHERE g.pipeline_id = %s AND g.state IN ('active', 'grace') ORDER BY 1",
+            (target.pipeline,),
+        )
+    ]
 
 
 def manifest(ground: Ground, rows: dict[int, Row]) -> Iterator[str]:
@@ -179,12 +208,14 @@ def inbox(ground: Ground, rows: Mapping[int, Row]) -> Iterator[str]:
             yield f"payload {payload} (delivery {delivery}) is in the inbox, was archived, and is not in bronze"
 
 
-def expected(rows: Mapping[int, Row], *, keyed: bool) -> tuple[dict[Place, tuple[Any, ...]], dict[int, int]]:
+def expected(
+    rows: Mapping[int, Row], factor: int, *, keyed: bool
+) -> tuple[dict[Place, tuple[Any, ...]], dict[int, int]]:
     """What the reference makes of these payloads: records by (payload, index), and rejects by payload."""
     wanted: dict[Place, tuple[Any, ...]] = {}
     rejects: dict[int, int] = {}
     for payload, row in sorted(rows.items()):
-        good, refused = records_of(row.content_type, row.body)
+        good, refused = records_of(row.content_type, row.body, factor)
         wanted |= {(payload, index): record for index, record in good.items()}
         if refused:
             rejects[payload] = refused
@@ -196,14 +227,14 @@ def expected(rows: Mapping[int, Row], *, keyed: bool) -> tuple[dict[Place, tuple
     return wanted, rejects
 
 
-def silver(ground: Ground, target: Target, wanted: Mapping[Place, tuple[Any, ...]]) -> Iterator[str]:
+def silver(ground: Ground, tables: Tables, wanted: Mapping[Place, tuple[Any, ...]]) -> Iterator[str]:
     found: Counter[Place] = Counter()
-    if not _exists(ground, target.table):
+    if not _exists(ground, tables.table):
         if wanted:
             yield f"there is no table, and {len(wanted)} records belong into it"
         return
     columns = ", ".join(f'"{name}"' for name in FIELDS)
-    for payload, index, *values in ground.rows(f"SELECT _payload, _index, _time, {columns} FROM {target.table}"):
+    for payload, index, *values in ground.rows(f"SELECT _payload, _index, _time, {columns} FROM {tables.table}"):
         place = (payload, index)
         found[place] += 1
         if place not in wanted:
@@ -217,11 +248,11 @@ def silver(ground: Ground, target: Target, wanted: Mapping[Place, tuple[Any, ...
         yield f"record {index} of payload {payload} is missing"
 
 
-def rollups(ground: Ground, target: Target, wanted: Mapping[Place, tuple[Any, ...]]) -> Iterator[str]:
+def rollups(ground: Ground, tables: Tables, wanted: Mapping[Place, tuple[Any, ...]]) -> Iterator[str]:
     """Counts, sums and extremes of every grain, bucket and combination, added up from the reference's records."""
-    if not _exists(ground, target.rollup):
+    if not _exists(ground, tables.rollup):
         return
-    dims = ground.value("SELECT dims FROM dash.silver_versions WHERE pipeline_id = %s", (target.pipeline,))
+    dims = tables.dims
     sums: defaultdict[tuple[Any, ...], list[list[float]]] = defaultdict(lambda: [[] for _ in METRICS])
     many: Counter[tuple[Any, ...]] = Counter()
     for record in wanted.values():
@@ -236,7 +267,7 @@ def rollups(ground: Ground, target: Target, wanted: Mapping[Place, tuple[Any, ..
     quoted = "".join(f', "{dim}"' for dim in dims)
     width = 2 + len(dims)
     for row in ground.rows(
-        f"SELECT grain, extract(epoch FROM bucket)::int8{quoted}, _n, {', '.join(parts)} FROM {target.rollup}"
+        f"SELECT grain, extract(epoch FROM bucket)::int8{quoted}, _n, {', '.join(parts)} FROM {tables.rollup}"
     ):
         key, stored, rest = row[:width], row[width], row[width + 1 :]
         if key not in many:
@@ -270,16 +301,27 @@ def _equal(stored: Any, should: Any) -> bool:
     return math.isclose(stored, should, rel_tol=1e-12, abs_tol=1e-12)
 
 
-def refused(ground: Ground, target: Target, wanted: Mapping[int, int]) -> Iterator[str]:
+def refused(ground: Ground, target: Target, generation: int, wanted: Mapping[int, int]) -> Iterator[str]:
     found = dict(
-        ground.rows("SELECT payload, count(*) FROM dash.rejects WHERE pipeline_id = %s GROUP BY 1", (target.pipeline,))
+        ground.rows(
+            "SELECT payload, count(*) FROM dash.rejects WHERE pipeline_id = %s AND generation = %s GROUP BY 1",
+            (target.pipeline, generation),
+        )
     )
     for payload in found.keys() | wanted.keys():
         if found.get(payload, 0) != wanted.get(payload, 0):
             yield f"payload {payload} has {found.get(payload, 0)} rejects, should have {wanted.get(payload, 0)}"
 
 
-def counts(ground: Ground, target: Target, payloads: int, records: int, rejects: int) -> Iterator[str]:
+def counts(ground: Ground, target: Target, tables: Tables, payloads: int, records: int, rejects: int) -> Iterator[str]:
+    if tables.state != "active":
+        found = ground.rows(
+            "SELECT records, rejects FROM dash.generations WHERE pipeline_id = %s AND generation = %s",
+            (target.pipeline, tables.generation),
+        )
+        if found != [(records, rejects)]:
+            yield f"(records, rejects) are {found}, should be {(records, rejects)}"
+        return
     found = ground.rows(
         "SELECT payloads, records, rejects FROM dash.pipeline_counts WHERE pipeline_id = %s", (target.pipeline,)
     )

@@ -1,7 +1,7 @@
-"""Bugs planted on purpose, to see that the harness finds them: `python -m tests.torture.planted BUG serve.py …`.
+"""The product in small steps, with a bug planted on purpose: `python -m tests.torture.planted BUG serve.py …`.
 
-Each replaces a part of the product in this process, and in the consumers it spawns, before the program begins. Nothing
-in the product knows of it.
+Each bug replaces a part of the product in this process, and in the consumers it spawns, before the program begins, to
+see that the harness finds it; `none` replaces nothing. Nothing in the product knows of it.
 """
 
 from __future__ import annotations
@@ -100,14 +100,78 @@ def queue_alone() -> None:
     ledger.sweep = blind
 
 
+def swap_early() -> None:
+    """A replay is swapped in as soon as no part is free, whether or not others are still at theirs."""
+    from dash_app.storage import replays
+
+    def none_left(unit: Any, replay: UUID) -> int:
+        return 0
+
+    replays.undone = none_left
+
+
+def live_mapped_again() -> None:
+    """A replay maps what the live road has mapped since the cut as well."""
+    from dash_app.storage import replays
+
+    def everything_is_ours(unit: Any, replay: Any, low: int, high: int) -> set[int]:
+        return set()
+
+    replays.not_ours = everything_is_ours
+
+
+def live_forgets_the_shadow() -> None:
+    """The live road writes what is read, and nothing else."""
+    from dash_app.pipelines.ingest import Ingest
+
+    write = Ingest._write
+
+    def active_alone(self: Ingest, unit: Any, now: Any, *given: Any, careful: bool) -> None:
+        write(self, unit, replace(now, targets=now.targets[:1]), *given, careful=careful)
+
+    Ingest._write = active_alone  # type: ignore[method-assign]
+
+
+def released_before_the_manifest() -> None:
+    """The notes of what waits for bronze go, and the manifest's row is written later: by nobody, after a crash."""
+    from dash_app.storage import bronze
+
+    def later(unit: Any, file: Any) -> None:
+        return None
+
+    bronze.add_file = later
+
+
 BUGS: dict[str, Callable[[], None]] = {
-    bug.__name__: bug for bug in (ack_before_commit, no_ledger, id_after_last, queue_alone)
+    bug.__name__: bug
+    for bug in (
+        ack_before_commit,
+        no_ledger,
+        id_after_last,
+        queue_alone,
+        swap_early,
+        live_mapped_again,
+        live_forgets_the_shadow,
+        released_before_the_manifest,
+    )
 }
+
+
+def small_steps() -> None:
+    """A round has some hundred payloads: in steps of the usual size a replay would be over with its first."""
+    from dash_app.pipelines import replay
+    from dash_app.storage import replay_plan
+
+    replay.STEP_PAYLOADS = 5
+    replay_plan.PART_BYTES = 1
+    replay_plan.PART_PAYLOADS = 20
 
 
 # A consumer is spawned: it imports this file under the second name, with the same arguments.
 if __name__ in ("__main__", "__mp_main__"):
-    BUGS[sys.argv[1]]()
+    small_steps()
+    if sys.argv[1] != "none":
+        BUGS[sys.argv[1]]()
 
 if __name__ == "__main__":
     import serve

@@ -22,6 +22,7 @@ from dash_app.domain.errors import DashError
 from tests.torture import checks
 from tests.torture.faults import Faults, NotHealed, SlowCommits
 from tests.torture.planted import BUGS
+from tests.torture.replaying import Replaying
 from tests.torture.sender import Gate, Log, Senders
 from tests.torture.world import World, targets
 
@@ -42,6 +43,8 @@ class Plan:
     faults: tuple[str, ...] | None = None
     #: No round begins after so many seconds.
     seconds: float = float("inf")
+    #: Whether pipelines are replayed meanwhile.
+    replays: bool = True
     #: Keeps what the processes print; None: it goes with the rest.
     logs: Path | None = None
 
@@ -64,7 +67,7 @@ def torture(plan: Plan, say: Any = lambda line: None) -> Result:
     """Runs until a round finds something, or all of them have not."""
     began = time.monotonic()
     result = Result(plan.seed)
-    launcher = ["-m", "tests.torture.planted", plan.bug] if plan.bug else []
+    launcher = ["-m", "tests.torture.planted", plan.bug or "none"]
     with Ground(launcher=launcher, logs=plan.logs) as ground:
         result.machine = ground.machine()
         all_targets = targets(ground)
@@ -72,6 +75,7 @@ def torture(plan: Plan, say: Any = lambda line: None) -> Result:
         log = Log(ground.folder / "deliveries.log")
         faults = Faults(ground, plan.seed, plan.workers)
         rng = random.Random(plan.seed)
+        replaying = Replaying(ground, all_targets, plan.seed) if plan.replays else None
         try:
             ground.start_node()
             ground.start_workers(plan.workers)
@@ -81,12 +85,16 @@ def torture(plan: Plan, say: Any = lambda line: None) -> Result:
                     break
                 drawn = _faults_of(plan, rng, faults)
                 slow = SlowCommits(ground, world, log, all_targets[0], number)
-                found = _round(plan, number, ground, world, log, faults, drawn, slow)
+                found = _round(plan, number, ground, world, log, faults, drawn, slow, replaying)
                 drain, late = _drain(ground, faults, plan.drain_seconds)
                 result.slowest_drain = max(result.slowest_drain, drain)
                 result.rounds = number + 1
                 if late:
                     found.append(late)
+                if replaying is not None:
+                    found += replaying.settle(faults, plan.drain_seconds)
+                    late = _drain(ground, faults, plan.drain_seconds)[1]
+                    found += [late] if late else []
                 found += faults.ended
                 if not found and (plan.rounds <= 40 or number % 10 == 9 or number + 1 == plan.rounds):
                     verdict = checks.everything(ground, all_targets, world, log)
@@ -98,7 +106,7 @@ def torture(plan: Plan, say: Any = lambda line: None) -> Result:
                     break
         finally:
             log.close()
-            result.faults = dict(faults.done)
+            result.faults = dict(faults.done) | dict(replaying.done if replaying else {})
             result.seconds = round(time.monotonic() - began, 1)
     return result
 
@@ -112,7 +120,15 @@ def _faults_of(plan: Plan, rng: random.Random, faults: Faults) -> list[str]:
 
 
 def _round(
-    plan: Plan, number: int, ground: Ground, world: World, log: Log, faults: Faults, drawn: list[str], slow: SlowCommits
+    plan: Plan,
+    number: int,
+    ground: Ground,
+    world: World,
+    log: Log,
+    faults: Faults,
+    drawn: list[str],
+    slow: SlowCommits,
+    replaying: Replaying | None,
 ) -> list[str]:
     """One burst with its faults; what could not be settled or healed."""
     rng = random.Random(plan.seed * 7919 + number)
@@ -127,7 +143,7 @@ def _round(
     sending = threading.Thread(target=senders.run, args=(deliveries, gate, plan.burst_seconds))
     slow.start()
     sending.start()
-    found: list[str] = []
+    found: list[str] = replaying.begin() if replaying is not None else []
     try:
         for place, kind in enumerate(drawn[: len(places)]):
             while gate.taken < places[place] - 1 and sending.is_alive():
@@ -181,6 +197,7 @@ def main() -> int:
         help="one round in which the workers and the node get SIGKILL N times each, instead of drawn faults",
     )  # fmt: skip
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--no-replays", action="store_true", help="without replays in the midst of it")
     parser.add_argument("--bug", choices=sorted(BUGS), help="plant this bug; the harness should find it")
     parser.add_argument("--faults", help="kinds of fault that each round has, instead of drawn ones: node,workers")
     parser.add_argument("--logs", type=Path, help="a folder that keeps what the processes print")
@@ -194,6 +211,7 @@ def main() -> int:
         kills=options.kills,
         workers=options.workers,
         bug=options.bug,
+        replays=not options.no_replays,
         faults=tuple(options.faults.split(",")) if options.faults else None,
         logs=options.logs.absolute() if options.logs else None,
         burst_seconds=900.0 if options.kills else 240.0,

@@ -9,11 +9,12 @@ from tests.torture.run import Plan, torture
 
 @pytest.mark.timeout(300)
 def test_nothing_acknowledged_is_lost_or_doubled_whatever_dies() -> None:
-    result = torture(Plan(seed=20260102, rounds=30, posts=40, seconds=30))
+    result = torture(Plan(seed=20260102, rounds=30, posts=40, seconds=45))
     assert result.findings == [], f"seed {result.seed}, after {result.faults}"
     assert result.rounds >= 3
     assert result.counts["records"] > 100
     assert result.counts["answers duplicate"] > 0
+    assert result.faults["replays"] > 0
 
 
 @pytest.mark.timeout(300)
@@ -24,9 +25,15 @@ def test_nothing_acknowledged_is_lost_or_doubled_whatever_dies() -> None:
         ("no_ledger", (), "was accepted 2 times"),
         ("id_after_last", (), "batches still wait"),
         ("queue_alone", ("workers",), "batches still wait"),
+        ("swap_early", ("consumer",), "is missing"),
+        ("live_mapped_again", (), "is there 2 times"),
+        ("live_forgets_the_shadow", (), "is missing"),
+        ("released_before_the_manifest", (), "bronze does not have"),
     ],
 )
 def test_a_planted_bug_is_found(bug: str, faults: tuple[str, ...], told: str) -> None:
-    plan = Plan(seed=7, rounds=12, posts=60, workers=1, bug=bug, faults=faults, drain_seconds=10)
+    replays = bug in ("swap_early", "live_mapped_again", "live_forgets_the_shadow")
+    workers = 2 if replays else 1
+    plan = Plan(seed=7, rounds=12, posts=60, workers=workers, bug=bug, faults=faults, drain_seconds=10, replays=replays)
     result = torture(plan)
     assert any(told in line for line in result.findings), f"not found in {result.rounds} rounds: {result.findings}"

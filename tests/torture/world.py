@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bench._ground import Ground, Target
-from tests.torture.reference import MAPPING
+from tests.torture.reference import mapping
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
 #: Bodies of which a part or the whole cannot be used.
@@ -36,10 +36,21 @@ class Delivery:
 def targets(ground: Ground) -> list[Target]:
     """Two pipelines where every record is new, and one where a key says which ones are the same."""
     return [
-        ground.pipeline("plain", MAPPING),
-        ground.pipeline("other", MAPPING),
-        ground.pipeline("keyed", {**MAPPING, "key": ["$.id"]}),
+        ground.pipeline("plain", mapping_of("plain", 1)),
+        ground.pipeline("other", mapping_of("other", 1)),
+        ground.pipeline("keyed", mapping_of("keyed", 1)),
     ]
+
+
+def mapping_of(slug: str, version: int) -> dict[str, Any]:
+    """The mapping of a pipeline's version."""
+    made = mapping(factor_of(version))
+    return {**made, "key": ["$.id"]} if slug == "keyed" else made
+
+
+def factor_of(version: int) -> int:
+    """Versions differ by what `v` is multiplied with."""
+    return version + 1
 
 
 def is_keyed(target: Target) -> bool:

@@ -3,7 +3,11 @@
 // data and axis ends are handed over.
 
 import { loadECharts } from "../echarts.js";
-import { NONE } from "../format.js";
+import { formatFullTime, NONE } from "../format.js";
+import { behindTime } from "../lineage.js";
+
+/** Points of one bucket that a press lists. */
+const MOST_POINTS = 12;
 
 /** Last non-null value at or before `at`, or null once it lies more than `reach` ms back. */
 function valueAt(points, at, reach) {
@@ -175,7 +179,49 @@ class Chart {
       addEventListener("pointerup", ended);
       addEventListener("pointercancel", ended);
     });
+    // A press without a drag asks where a point comes from; with a second one it was a double click.
+    zr.on("click", ({ offsetX, offsetY }) => {
+      this.closeMenu();
+      if (!this.facts?.time || !this.context.lineage || !this.chart.containPixel("grid", [offsetX, offsetY])) return;
+      this.opening = setTimeout(() => this.openMenu(offsetX, offsetY, timeAt(offsetX)), 220);
+    });
+    this.canvas.addEventListener("dblclick", () => this.closeMenu());
     this.canvas.addEventListener("dblclick", () => this.context.zoomOut?.());
+  }
+
+  /** The points of a bucket, each with the way to the records behind it. */
+  openMenu(x, y, at) {
+    const found = this.frame && behindTime(this.frame, at, this.context);
+    if (!found || this.disposed) return;
+    this.menu = element("div", "menu point-menu", this.canvas);
+    this.menu.setAttribute("role", "dialog");
+    this.menu.setAttribute("aria-label", "Where these points come from");
+    element("div", "menu-note", this.menu).textContent = formatFullTime(found.at, { zone: this.context.zone });
+    for (const { name, point } of found.rows.slice(0, MOST_POINTS)) {
+      const link = element("a", "", this.menu);
+      link.href = this.context.lineage.recordsAddress(this.tile.query, point);
+      link.textContent = name ? `Records behind ${name}` : "Records behind this point";
+    }
+    if (found.rows.length > MOST_POINTS) element("div", "menu-note", this.menu).textContent = `and ${found.rows.length - MOST_POINTS} more: see “View data”`;
+    const { clientWidth, clientHeight } = this.canvas;
+    this.menu.style.left = `${Math.max(0, Math.min(x + 8, clientWidth - this.menu.offsetWidth))}px`;
+    this.menu.style.top = `${Math.max(0, Math.min(y + 8, clientHeight - this.menu.offsetHeight))}px`;
+    this.menu.addEventListener("pointerdown", (event) => event.stopPropagation());
+    this.onOutside = (event) => {
+      if (event.type === "keydown" ? event.key === "Escape" : !event.composedPath().includes(this.menu)) this.closeMenu();
+    };
+    addEventListener("pointerdown", this.onOutside);
+    addEventListener("keydown", this.onOutside);
+    this.menu.querySelector("a").focus({ preventScroll: true });
+  }
+
+  closeMenu() {
+    clearTimeout(this.opening);
+    if (!this.menu) return;
+    this.menu.remove();
+    this.menu = null;
+    removeEventListener("pointerdown", this.onOutside);
+    removeEventListener("keydown", this.onOutside);
   }
 
   /** Show (or with null hide) the time another tile's pointer is at. */
@@ -194,6 +240,7 @@ class Chart {
 
   dispose() {
     this.disposed = true;
+    this.closeMenu();
     this.chart?.dispose();
   }
 }

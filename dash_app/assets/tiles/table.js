@@ -4,6 +4,7 @@
 import { ago } from "../ago.js";
 import { columnDecimals, formatFullTime, formatNumber, formatTime, NONE } from "../format.js";
 import { isNumeric, timeColumn } from "../frame.js";
+import { originOf } from "../lineage.js";
 
 const MOST_ROWS = 200;
 const LONGEST = 300; // characters of a text that are put into a cell
@@ -53,6 +54,7 @@ export function table(body, tile) {
   const known = new Map();
   let shape = "";
   let zone;
+  let linked = false;
   let drawn = false;
 
   // Relative times would need a clock for every cell; they are worked out when someone asks.
@@ -75,23 +77,53 @@ export function table(body, tile) {
       }
       return cell;
     }));
+    if (linked) {
+      const cell = document.createElement("th");
+      cell.scope = "col";
+      cell.className = "origin";
+      cell.setAttribute("aria-label", "Where it comes from");
+      head.append(cell);
+    }
+  }
+
+  /** The last cell of a row leads to what it was made of. */
+  function writeOrigin(row, frame, r, context) {
+    const origin = originOf(frame, r, tile.query, context);
+    let link = row.lastElementChild?.classList.contains("origin") ? row.lastElementChild.firstElementChild : null;
+    if (!link) {
+      const cell = row.insertCell();
+      cell.className = "origin";
+      link = document.createElement("a");
+      cell.append(link);
+    }
+    if (!origin) {
+      for (const name of ["href", "aria-label"]) link.removeAttribute(name);
+      link.textContent = "";
+      return;
+    }
+    if (link.getAttribute("href") === origin.href) return;
+    link.href = origin.href;
+    link.textContent = origin.text;
+    link.setAttribute("aria-label", origin.label);
   }
 
   return {
     draw(frame, context) {
       zone = context.zone;
       const columns = tableColumns(frame, tile.options);
-      const next = JSON.stringify([columns, zone ?? ""]);
+      const count = frame.data[0]?.length ?? 0;
+      // One row that leads somewhere is enough for the column; the cell of one that does not stays empty.
+      linked = Boolean(context.lineage) && frame.data[0]?.some((_, r) => originOf(frame, r, tile.query, context) !== null) === true;
+      const next = JSON.stringify([columns, zone ?? "", linked]);
       if (next !== shape) {
         const before = shape;
         shape = next;
         writeHead(columns);
-        if (before && JSON.parse(before)[0].map((c) => c.name).join() !== columns.map((c) => c.name).join()) {
+        if (before && (JSON.parse(before)[2] !== linked || JSON.parse(before)[0].map((c) => c.name).join() !== columns.map((c) => c.name).join())) {
           known.clear();
           rows.replaceChildren();
         }
       }
-      const count = frame.data[0]?.length ?? 0;
       // Records come newest first; buckets oldest first, and a table of them is read from the newest too.
       const reverse = timeColumn(frame.columns) >= 0 && !frame.key.includes("_payload");
       const total = Math.min(count, MOST_ROWS);
@@ -122,6 +154,7 @@ export function table(body, tile) {
             else if (text.length > 24) cell.title = text;
           }
         });
+        if (linked) writeOrigin(row, frame, r, context);
         if (row === cursor) cursor = cursor.nextSibling;
         else rows.insertBefore(row, cursor);
       }

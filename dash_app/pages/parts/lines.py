@@ -1,12 +1,16 @@
-"""On which line of a mapping's text a problem stands, as far as it can be found without a second parser."""
+"""On which line of a mapping's text a problem stands."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
+import yaml
+
+from dash_app.domain.mapping_text import MAX_TEXT_BYTES, compose_mapping_text, text_bytes
+
 _LINE = re.compile(r"line (\d+)")
-_PLACE = re.compile(r"([A-Za-z_]+)(?:\[(\d+)\])?")
+_STEP = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]|\.")
 
 
 def line_of(message: str) -> int:
@@ -16,31 +20,37 @@ def line_of(message: str) -> int:
 
 
 def line_of_place(text: str, place: str, what: str) -> int:
-    """The line for a problem's place (`fields[2].type`): that of the third item below `fields`; 0 where none is
-    found."""
-    if (named := line_of(what)) or (named := line_of(place)):
-        return named
-    found = _PLACE.match(place)
-    if not found:
-        return 0
-    lines = text.splitlines()
-    start = next((n for n, line in enumerate(lines, 1) if re.match(rf"[\"']?{re.escape(found[1])}[\"']?\s*:", line)), 0)
-    if not start or found[2] is None:
-        return start
-    items = _items(lines, start)
-    return items[int(found[2])] if int(found[2]) < len(items) else start
+    """`lines_of_places` for one place."""
+    return lines_of_places(text, [(place, what)])[0]
 
 
-def _items(lines: Sequence[str], start: int) -> list[int]:
-    """Lines of the items (`- …`) of the list that begins after line `start`."""
-    found: list[int] = []
-    depth: int | None = None
-    for number, line in enumerate(lines[start:], start + 1):
-        indent = len(line) - len(line.lstrip())
-        if line.lstrip().startswith("- "):
-            depth = indent if depth is None else depth
-            if indent == depth:
-                found.append(number)
-        elif line.strip() and not line.lstrip().startswith("#") and indent == 0:
+def lines_of_places(text: str, places: Sequence[tuple[str, str]]) -> list[int]:
+    """The line for each problem, a place and its words: of `fields[2].type` that of the key `type` in the third item
+    below `fields`, or of what is nearest to it; 0 where nothing is found, and where the text is longer than a
+    mapping's may be. The text is read once, and only where a line is not said by the problem itself."""
+    lines = [line_of(what) or line_of(place) for place, what in places]
+    if all(line or not place for line, (place, _) in zip(lines, places, strict=True)):
+        return lines
+    if text_bytes(text) > MAX_TEXT_BYTES:
+        return lines
+    try:
+        root = compose_mapping_text(text)
+    except (yaml.YAMLError, RecursionError):
+        return lines
+    return [line or _line(root, place) for line, (place, _) in zip(lines, places, strict=True)]
+
+
+def _line(node: yaml.Node | None, place: str) -> int:
+    line = 0
+    for name, number in ((hit[1], hit[2]) for hit in _STEP.finditer(place) if hit[0] != "."):
+        if name and isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == name), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif number and isinstance(node, yaml.SequenceNode) and len(number) < 8 and int(number) < len(node.value):
+            node = node.value[int(number)]
+            line = node.start_mark.line + 1
+        else:
             break
-    return found
+    return line

@@ -1,91 +1,41 @@
-// A small text editor for mapping documents: a textarea (so that everything a keyboard, a phone or a screen reader does
-// with text works) beside its line numbers. What is typed goes to the server a quarter of a second after the last key.
+// A mapping's text in a form of Panel's: what is typed goes to the server a quarter of a second after the last key.
 
 import { adoptStyles } from "./styles.js";
+import { RULES, textArea } from "./text-area.js";
 
 const PAUSE = 250;
-const RULES = `
-.text-editor { display: grid; grid-template-columns: auto minmax(0, 1fr); height: 100%; min-height: 320px; max-height: 70vh; border: 1px solid var(--line-strong); border-radius: var(--radius); background: var(--surface); overflow: hidden; }
-.text-editor:focus-within { outline: 2px solid var(--accent); outline-offset: -1px; }
-.text-editor > .lines { margin: 0; padding: 10px 8px 10px 12px; border-right: 1px solid var(--line); background: var(--sunken); color: var(--text-3); font: 400 12px/18px var(--mono); text-align: right; user-select: none; overflow: hidden; font-variant-numeric: tabular-nums; }
-.text-editor > .lines > span { display: block; }
-.text-editor > .lines > .wrong { color: var(--bad); font-weight: 700; }
-.text-editor > textarea { display: block; width: 100%; padding: 10px 12px; border: 0; outline: 0; resize: none; background: none; color: var(--text); font: 400 12px/18px var(--mono); tab-size: 2; white-space: pre; overflow: auto; }
-.text-editor > textarea::placeholder { color: var(--text-3); }
-`;
 
 export function render({ model, box }) {
   adoptStyles(box);
   const style = document.createElement("style");
   style.textContent = RULES;
-  const frame = document.createElement("div");
-  frame.className = "text-editor";
-  const lines = document.createElement("div");
-  lines.className = "lines";
-  lines.setAttribute("aria-hidden", "true");
-  const area = document.createElement("textarea");
-  area.spellcheck = false;
-  area.autocapitalize = "off";
-  area.setAttribute("autocomplete", "off");
-  area.setAttribute("aria-label", model.label || "Text");
-  area.placeholder = model.placeholder;
-  area.value = model.value;
-  frame.append(lines, area);
-  box.append(style, frame);
-
   let timer = 0;
   let sent = model.value;
-  function number() {
-    const count = area.value.split("\n").length;
-    while (lines.childElementCount < count) {
-      const line = document.createElement("span");
-      line.textContent = String(lines.childElementCount + 1);
-      lines.append(line);
-    }
-    while (lines.childElementCount > count) lines.lastElementChild.remove();
-    lines.style.paddingBottom = `${10 + Math.max(0, area.offsetHeight - area.clientHeight)}px`;
-    lines.scrollTop = area.scrollTop;
-  }
-  function mark() {
-    const wrong = new Map(model.problems.map(([line, message]) => [line, message]));
-    [...lines.children].forEach((line, at) => {
-      line.className = wrong.has(at + 1) ? "wrong" : "";
-      line.title = wrong.get(at + 1) ?? "";
-    });
-    area.setAttribute("aria-invalid", String(model.problems.length > 0));
-  }
+  const editor = textArea({
+    label: model.label,
+    placeholder: model.placeholder,
+    onInput() {
+      clearTimeout(timer);
+      timer = setTimeout(send, PAUSE);
+    },
+  });
+  const mark = () => editor.mark(model.problems);
   function send() {
     clearTimeout(timer);
     timer = 0;
-    if (area.value === sent) return;
-    sent = area.value;
+    if (editor.area.value === sent) return;
+    sent = editor.area.value;
     model.value = sent;
   }
-  area.addEventListener("input", () => {
-    number();
-    clearTimeout(timer);
-    timer = setTimeout(send, PAUSE);
-  });
-  area.addEventListener("blur", send);
-  area.addEventListener("scroll", () => (lines.scrollTop = area.scrollTop));
-  area.addEventListener("keydown", (event) => {
-    // Tab indents; Escape first gives Tab back to the keyboard's way through the page.
-    if (event.key === "Escape") area.dataset.leaving = "true";
-    else if (event.key !== "Tab") delete area.dataset.leaving;
-    else if (!area.dataset.leaving && !event.shiftKey) {
-      event.preventDefault();
-      area.setRangeText("  ", area.selectionStart, area.selectionEnd, "end");
-      area.dispatchEvent(new Event("input"));
-    }
-  });
+  editor.area.addEventListener("blur", send);
   model.on("value", () => {
     if (model.value === sent) return;
     sent = model.value;
-    area.value = sent;
-    number();
+    editor.set(sent);
     mark();
   });
   model.on("problems", mark);
-  number();
+  box.append(style, editor.frame);
+  editor.set(model.value);
   mark();
 }

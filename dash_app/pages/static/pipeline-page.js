@@ -1,7 +1,9 @@
 // A pipeline's page: its state, which is changed at once and can be taken back; its records, live; and the other parts,
 // asked for anew when the counts say that something came.
 
+import { mountTile } from "./dashboard.js";
 import { formatNumber } from "./format.js";
+import { lineage } from "./lineage.js";
 import { healthBadge, mountRecords } from "./live-list.js";
 import { liveClient, showConnection } from "./live.js";
 import { act, complain } from "./page.js";
@@ -88,7 +90,8 @@ document.addEventListener("click", async (event) => {
   if (!button) return;
   button.disabled = true;
   try {
-    const answer = await act(`${address}/actions/${button.dataset.act}`);
+    const answer = await act(`${address}/actions/${button.dataset.act}`, button.dataset.body ? JSON.parse(button.dataset.body) : {});
+    if (answer.refresh) refresh(true);
     if (answer.address) location.href = answer.address;
     if (answer.secret) {
       holding = true; // a refresh would take away what is shown this once
@@ -100,10 +103,34 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+document.addEventListener("change", async (event) => {
+  const select = event.target instanceof Element ? event.target.closest("[data-drift-policy]") : null;
+  if (!select) return;
+  try {
+    await act(`${address}/actions/policy`, { policy: select.value });
+    toast(`New fields and changed types ${select.selectedOptions[0].textContent.trim()}.`);
+  } catch (error) {
+    complain(error);
+  }
+  refresh(true);
+});
+
 // What came -------------------------------------------------------------------------------------------------------
 
 const part = root.querySelector("[data-part]");
 let holding = false;
+/** Somebody has a list of choices open, as far as a page can tell: from a press or a key on it until a choice or its end. */
+let choosing = null;
+for (const kind of ["pointerdown", "keydown"]) {
+  part.addEventListener(kind, ({ target, key }) => {
+    const select = target instanceof Element ? target.closest("select") : null;
+    if (select && key !== "Tab") choosing = key === "Escape" ? null : select;
+  });
+}
+for (const kind of ["change", "focusout"]) part.addEventListener(kind, () => (choosing = null));
+
+/** Somebody chooses, types or has a window open: what they are at must stay. */
+const busy = () => holding || Boolean(choosing?.isConnected) || Boolean(part.querySelector("dialog[open], [data-choose]:checked")) || (document.activeElement instanceof HTMLInputElement && document.activeElement.type !== "checkbox" && part.contains(document.activeElement));
 let counts = "";
 let asked = 0;
 let timer = 0;
@@ -121,7 +148,7 @@ async function load() {
   timer = 0;
   asked = Date.now();
   const selection = getSelection();
-  if (document.hidden || (selection && !selection.isCollapsed && part.contains(selection.anchorNode)) || holding) {
+  if (document.hidden || (selection && !selection.isCollapsed && part.contains(selection.anchorNode)) || busy()) {
     timer = setTimeout(load, REFRESH_EVERY);
     return;
   }
@@ -129,16 +156,19 @@ async function load() {
     const where = new URL(location.href);
     where.searchParams.set("part", "1");
     const answer = await fetch(where);
-    if (!answer.ok || answer.redirected || holding) return;
+    if (!answer.ok || answer.redirected || busy()) return;
     const next = document.createElement("div");
     next.innerHTML = await answer.text();
     const scroll = part.querySelector(".table-scroll")?.scrollTop ?? 0;
     const rate = part.querySelector("[data-rate]")?.textContent;
+    const held = document.activeElement instanceof HTMLSelectElement && part.contains(document.activeElement) ? document.activeElement.name : null;
     part.replaceChildren(...next.childNodes);
+    if (held) part.querySelector(`select[name="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
     const box = part.querySelector(".table-scroll");
     if (box) box.scrollTop = scroll;
     if (rate && part.querySelector("[data-rate]")) part.querySelector("[data-rate]").textContent = rate;
     writeTimes(part);
+    part.dispatchEvent(new CustomEvent("part:loaded"));
   } catch {
     // The connection is away; the live channel says so, and its return brings the next refresh.
   }
@@ -164,10 +194,17 @@ client.subscribe({ kind: "pipelines" }, (message) => {
     propose.title = "";
   }
   const seen = JSON.stringify([here.records, here.rejects, here.pending, here.last_received, here.state, here.name]);
-  if (counts && seen !== counts) refresh();
+  // What is being mapped again may end with the counts that it began with.
+  if (counts && (seen !== counts || part.querySelector("[data-busy]"))) refresh();
   counts = seen;
 });
+part.addEventListener("part:refresh", () => refresh(true));
 if (tab === "runs") setInterval(() => refresh(), 5000);
 
 const records = root.querySelector("[data-records]");
-if (records) mountRecords(records, { liveUrl: "/live", pipeline: slug });
+if (records) mountRecords(records, { liveUrl: "/live", pipeline: slug, lineage });
+const behind = root.querySelector("[data-behind]");
+if (behind) {
+  const { query, from, to, title } = JSON.parse(behind.dataset.behind);
+  mountTile(behind, { kind: "table", title, query }, { liveUrl: "/live", range: { from, to }, lineage });
+}

@@ -11,7 +11,18 @@ from tornado.web import RequestHandler
 from dash_app.app import App
 from dash_app.pipelines.query import Queries
 from dash_app.web.access import Access
-from dash_app.web.api import dashboards, data, mappings, people, pipelines, querying
+from dash_app.web.api import (
+    comparisons,
+    dashboards,
+    data,
+    drift,
+    lineage,
+    mappings,
+    people,
+    pipelines,
+    querying,
+    replays,
+)
 from dash_app.web.api.docs import DocsHandler, OpenApiHandler, rendered
 from dash_app.web.api.handler import Api, MissingHandler, OperationHandler
 from dash_app.web.api.openapi import PREFIX
@@ -23,7 +34,11 @@ __all__ = ["OPERATIONS", "Api", "Operation", "routes"]
 OPERATIONS: tuple[Operation, ...] = (
     *pipelines.OPERATIONS,
     *mappings.OPERATIONS,
+    *comparisons.OPERATIONS,
+    *replays.OPERATIONS,
+    *drift.OPERATIONS,
     *data.OPERATIONS,
+    *lineage.OPERATIONS,
     *querying.OPERATIONS,
     *dashboards.OPERATIONS,
     *people.OPERATIONS,

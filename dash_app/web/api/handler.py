@@ -29,9 +29,10 @@ from dash_app.domain.errors import (
     Unauthorized,
     UnsupportedEncoding,
 )
+from dash_app.domain.strict_json import holds_nul
 from dash_app.pipelines.query import Queries
 from dash_app.web.access import Access
-from dash_app.web.api.documents import MAX_BODY, holds_nul, read_body, read_query
+from dash_app.web.api.documents import MAX_BODY, read_body, read_query
 from dash_app.web.api.idempotency import HEADER, IdempotencyKey, fingerprint
 from dash_app.web.api.operation import Answer, Call, Operation
 from dash_app.web.problems import CONTENT_TYPE, encode, problem, problem_of

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from dash_app.domain.errors import Invalid, NotFound
-from dash_app.domain.events import Payload
-from dash_app.domain.ids import PAYLOAD_SEQUENCE_BITS
-from dash_app.domain.mapping import load_mapping_text, parse_mapping
-from dash_app.domain.specs import Pipeline
+from dash_app.domain.mapping import load_mapping_text
+from dash_app.pipelines import preview as previews
 from dash_app.pipelines import setup
-from dash_app.pipelines.mapping import compile_mapping
 from dash_app.pipelines.query import frame_items, record_columns
+from dash_app.pipelines.suggest import handed_in
 from dash_app.storage import bronze, catalog
 from dash_app.storage.silver_columns import SYSTEM
 from dash_app.web.api import shapes
 from dash_app.web.api.operation import PAGED, Call, Operation
 from dash_app.web.api.schema import array_of, object_of, page_of
 
-PREVIEW_PAYLOADS = 100
 PREVIEW_RECORDS = 1000
 
 
@@ -43,22 +40,18 @@ def get_mapping(call: Call) -> Any:
 
 def create_mapping(call: Call) -> Any:
     found = call.pipeline()
-    activate = call.body.get("activate", "now")
-    if activate not in ("now", "no"):
-        raise Invalid(
-            problems=[
-                (
-                    "activate",
-                    f"'{activate}' needs a replay, which comes with a later release; 'now' keeps what there is "
-                    "readable beside the new rows",
-                )
-            ]
-        )
     document = _document(call.body["mapping"])
-    made = setup.save_mapping(
-        call.unit, found.id, document, call.principal, note=call.body.get("note", ""), activate=activate == "now"
+    saved = setup.save_mapping(
+        call.unit,
+        found.id,
+        document,
+        call.principal,
+        note=call.body.get("note", ""),
+        activate=call.body.get("activate", "now"),
+        base=call.body.get("base"),
     )
-    return {"version": made.version, "replay": None}
+    call.then(partial(setup.ring, call.app, found.id))
+    return {"version": saved.version.version, "replay": str(saved.replay) if saved.replay else None}
 
 
 def preview(call: Call) -> Any:
@@ -70,40 +63,36 @@ def preview(call: Call) -> Any:
         document: Mapping[str, Any] = _document(given)
     else:
         document = catalog.mapping(call.unit, found.id, found.mapping_version or 0).document
-    try:
-        spec = parse_mapping(document)
-        plan = compile_mapping(spec)
-    except Invalid as error:
-        raise Invalid(
-            problems=[(_below(place), what) for place, what in error.problems or (("", error.message),)]
-        ) from None
     limit = call.body.get("limit") or 10
     texts = call.body.get("payloads")
+    content_type = call.body.get("content_type") or "application/json"
+    try:
+        plan = previews.compiled(document)
+    except Invalid as error:
+        raise Invalid(problems=[(_below(place), what) for place, what in previews.problems_of(error)]) from None
     tried = (
         bronze.newest(call.unit, call.app.objects, found.id, limit=limit)
         if texts is None
-        else _handed_in(found, texts, call.body.get("content_type") or "application/json")
+        else handed_in(found.id, [text.encode("utf-8") for text in texts], content_type)
     )
-    mapped = plan.run(tried)
-    fields = {field.name: field for field in spec.fields}
+    made = previews.preview(plan, tried)
+    fields = {field.name: field for field in made.spec.fields}
+    mapped = made.mapped
     shown = mapped.frame.head(PREVIEW_RECORDS)
     return {
         "records": frame_items(shown.select([*SYSTEM, *fields]), record_columns({**SYSTEM, **fields})),
         "rejects": [shapes.reject(one) for one in mapped.rejects[:PREVIEW_RECORDS]],
-        "schema": [{"name": f.name, "type": f.type, "unit": f.unit, "role": f.role} for f in spec.fields],
-        "payloads": len(tried),
+        "schema": plan.schema(),
+        "payloads": made.payloads,
+        "clean": made.clean,
+        "reasons": [
+            {"field": one.field, "reason": one.reason, "payloads": one.payloads, "rejects": one.rejects}
+            for one in made.groups
+        ],
+        "filtered": mapped.filtered,
+        "failures": list(made.failures),
         "truncated": len(mapped.frame) > len(shown) or len(mapped.rejects) > PREVIEW_RECORDS,
     }
-
-
-def _handed_in(pipeline: Pipeline, texts: list[str], content_type: str) -> list[Payload]:
-    now = datetime.now(UTC)
-    # Ids as payloads of this moment would have them, so that what depends on ids does here what it does live.
-    first = int(now.timestamp() * 1000) << PAYLOAD_SEQUENCE_BITS
-    return [
-        Payload(first + number, pipeline.id, now, content_type, {}, text.encode("utf-8"), "preview")
-        for number, text in enumerate(texts)
-    ]
 
 
 def _document(given: Any) -> Mapping[str, Any]:
@@ -123,6 +112,7 @@ def _below(place: str) -> str:
 _TAG = "Mappings"
 _PATH = "/pipelines/{pipeline}/mappings"
 _MAPPING = {"type": ["object", "string"], "description": "A mapping document, or the same as text in YAML."}
+_REASON = object_of({"field": shapes.TEXT, "reason": shapes.TEXT, "payloads": shapes.COUNT, "rejects": shapes.COUNT})
 _FIELD = object_of({"name": shapes.TEXT, "type": shapes.TEXT, "unit": shapes.TEXT, "role": shapes.TEXT})
 
 OPERATIONS = (
@@ -167,7 +157,13 @@ OPERATIONS = (
                     "enum": ["now", "no", "now_and_replay", "after_replay"],
                     "default": "now",
                     "description": "now: new payloads are mapped with it, and what there is stays readable beside "
-                    "them. The two with a replay come with a later release and answer 422.",
+                    "them; now_and_replay: the same until all payloads are mapped anew and swapped in; after_replay: "
+                    "the version before goes on alone until then; no: it is only kept.",
+                },
+                "base": {
+                    "type": ["integer", "null"],
+                    "minimum": 0,
+                    "description": "The newest version that was seen, 0 for none; 409 where there is a newer one.",
                 },
             },
             required=("mapping",),
@@ -188,6 +184,10 @@ OPERATIONS = (
                 "rejects": array_of(shapes.REJECT),
                 "schema": array_of(_FIELD),
                 "payloads": shapes.COUNT,
+                "clean": {**shapes.COUNT, "description": "Payloads of which nothing was refused."},
+                "reasons": array_of(_REASON),
+                "filtered": {**shapes.COUNT, "description": "Records that `where` left out."},
+                "failures": {"type": "array", "items": shapes.TEXT, "description": "What the document's tests say."},
                 "truncated": {"type": "boolean"},
             }
         ),
@@ -214,7 +214,7 @@ OPERATIONS = (
                 "limit": {
                     "type": ["integer", "null"],
                     "minimum": 1,
-                    "maximum": PREVIEW_PAYLOADS,
+                    "maximum": previews.MAX_PAYLOADS,
                     "description": "How many stored payloads, 10 unless said.",
                 },
             },

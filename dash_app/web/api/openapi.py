@@ -39,8 +39,10 @@ _PATHS = {
     "pipeline": "A pipeline's id or slug.",
     "version": "The number of a version.",
     "payload": "A payload's id.",
+    "replay": "A replay's id.",
     "token": "A token's id.",
     "dashboard": "A dashboard's uid.",
+    "comparison": "A comparison's id.",
 }
 _ERRORS = {
     "400": "The request cannot be understood.",

@@ -7,11 +7,12 @@ from typing import Any
 
 from dash_app.domain.specs import Pipeline, PipelineStats
 from dash_app.pipelines import setup
+from dash_app.pipelines.drift import set_policy
 from dash_app.pipelines.sources.webhook import Webhook
-from dash_app.storage import catalog
-from dash_app.web.api import shapes
+from dash_app.storage import catalog, sightings
+from dash_app.web.api import drift, shapes
 from dash_app.web.api.operation import PAGED, Answer, Call, Operation, uuid_of
-from dash_app.web.api.schema import array_of, nullable, object_of, page_of
+from dash_app.web.api.schema import array_of, define, nullable, object_of, page_of
 
 
 def _shown(call: Call, one: Pipeline, stats: PipelineStats | None = None) -> dict[str, Any]:
@@ -35,7 +36,11 @@ def create_pipeline(call: Call) -> Any:
 
 
 def get_pipeline(call: Call) -> Any:
-    return _with_stats(call, call.pipeline())
+    return _with_drift(call, call.pipeline())
+
+
+def _with_drift(call: Call, one: Pipeline) -> dict[str, Any]:
+    return {**_with_stats(call, one), "drift": sightings.look(call.unit, one.id).policy}
 
 
 def update_pipeline(call: Call) -> Any:
@@ -43,7 +48,9 @@ def update_pipeline(call: Call) -> Any:
     made = setup.update_pipeline(
         call.unit, call.app, found.id, call.body, call.principal, expected_revision=call.expected_revision()
     )
-    return _with_stats(call, made)
+    if "drift" in call.body:
+        set_policy(call.unit, made, call.body["drift"])
+    return _with_drift(call, made)
 
 
 def pause_pipeline(call: Call) -> Any:
@@ -150,9 +157,13 @@ _UPDATE = object_of(
         "name": _NAME,
         "source": object_of({"kind": shapes.TEXT, "options": {"type": "object"}}, required=("options",), closed=True),
         "retention": nullable(_RETENTION),
+        "drift": drift.POLICY,
     },
     required=(),
     closed=True,
+)
+_PIPELINE = define(
+    "PipelineWithDrift", {"allOf": [shapes.PIPELINE, object_of({"drift": drift.POLICY})], "type": "object"}
 )
 _KIND = object_of(
     {
@@ -211,7 +222,7 @@ OPERATIONS = (
         "A pipeline with its counts",
         _READ,
         get_pipeline,
-        shapes.PIPELINE,
+        _PIPELINE,
         tagged=True,
     ),
     Operation(
@@ -219,10 +230,10 @@ OPERATIONS = (
         "/pipelines/{pipeline}",
         "update_pipeline",
         _TAG,
-        "Change name, source options or retention",
+        "Change name, source options, retention or what is done about drift",
         _WRITE,
         update_pipeline,
-        shapes.PIPELINE,
+        _PIPELINE,
         body=_UPDATE,
         tagged=True,
         matched=True,

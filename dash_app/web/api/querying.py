@@ -99,6 +99,10 @@ OPERATIONS = (
                     "description": "For buckets of a day and more, and for times.",
                     "examples": ["Europe/Oslo"],
                 },
+                "mapping": {
+                    "type": ["integer", "null"],
+                    "description": "As this version of the mapping saw it, while what it made is kept.",
+                },
                 "order": {"description": "What to sort by."},
                 "cursor": {"description": "`next` of the page before, where records are asked for."},
             },

@@ -179,3 +179,59 @@ def test_thresholds(page: Page) -> None:
         "theme-values.js",
         "return [m.thresholdColor('url(x)', m.readTheme()), m.thresholdColor('#abc', m.readTheme())]",
     ) == [None, "#abc"]
+
+
+BUCKETS = """{columns: [{name: 'time', type: 'timestamp'}, {name: 'site', type: 'text'}, {name: 'n', type: 'number'}],
+  data: [[1000, 2000], ['a', 'b'], [1, 2]], ids: ['x', 'y'], from: 0, to: 3000, every: 1000, key: ['time', 'site']}"""
+
+
+def test_a_slow_clock_takes_no_bucket_away_and_a_fixed_end_cuts_it(page: Page) -> None:
+    body = f"const f = {BUCKETS}; return [true, false].map((open) => m.pointOf(f, 1, {{from: 1500, to: 1900, open}}))"
+    kept, gone = run(page, "lineage.js", body)
+    assert (kept["from"], kept["to"], kept["by"]) == (2000, 3000, {"site": "b"})
+    assert gone is None
+
+
+def test_the_end_of_a_calendars_bucket_is_left_to_the_server(page: Page) -> None:
+    address = run(
+        page,
+        "lineage.js",
+        f"const f = {{...{BUCKETS}, bucket: '1M', timezone: 'Europe/Oslo'}}; return [true, false].map((open) => m.recordsAddress({{pipeline: 'w'}}, m.pointOf(f, 0, {{from: 0, to: 9000, open}})))",
+    )
+    begin = "/pipelines/w?tab=records&from=1970-01-01T00%3A00%3A01.000Z"
+    end = "&every=1M&timezone=Europe%2FOslo&by=%7B%22site%22%3A%22a%22%7D"
+    assert address == [f"{begin}{end}", f"{begin}&to=1970-01-01T00%3A00%3A09.000Z{end}"]
+
+
+def test_a_row_that_leads_nowhere_has_an_empty_cell(page: Page) -> None:
+    cells = run(
+        page,
+        "tiles/table.js",
+        f"""const {{lineage}} = await import('/assets/lineage.js');
+        const made = m.table(document.body, {{query: {{pipeline: 'w'}}, options: {{}}}});
+        const links = () => [...document.querySelectorAll('td.origin > a')].map((a) => [a.textContent, a.hasAttribute('href')]);
+        const seen = [];
+        for (const to of [1900, 9000, 1900]) {{ made.draw({BUCKETS}, {{lineage, from: 0, to}}); seen.push(links()); }}
+        return seen""",
+    )
+    # The newest comes first, and lies after what is visible.
+    cut = [["", False], ["Records", True]]
+    assert cells == [cut, [["Records", True], ["Records", True]], cut]
+
+
+def test_a_tile_that_cannot_be_drawn_takes_no_other_with_it(open_page: OpenPage) -> None:
+    page = open_page("/bare", forgive=("could not be drawn",))
+    drawn = run(
+        page,
+        "dashboard.js",
+        f"""const {{RENDERERS}} = await import('/assets/tiles.js');
+        const seen = [];
+        for (const kind of ['broken', 'sound']) RENDERERS[kind] = () => ({{dispose() {{}}, draw() {{ if (kind === 'broken') throw new TypeError('no'); seen.push(kind); }}}});
+        for (const kind of ['broken', 'sound']) {{
+          const box = document.body.appendChild(document.createElement('div'));
+          m.mountTile(box, {{id: kind, kind, title: kind}}, {{frame: {BUCKETS}}});
+        }}
+        await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        return seen.length > 0""",
+    )
+    assert drawn is True

@@ -191,7 +191,7 @@ def test_an_alias_bomb_is_refused_before_it_grows() -> None:
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),
-    st.integers(-(10**30), 10**30),
+    st.integers(-(2**63), 2**64 - 1),
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(
         st.characters(exclude_categories=["Cs", "Cc", "Cn"], exclude_characters="\u2028\u2029\x85\ufeff"), max_size=20
@@ -206,6 +206,26 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.text("abcdef", min_size=1, max_size=5), VALUES, max_size=4))
 def test_a_document_is_the_same_after_a_trip_through_text(document: dict[str, Any]) -> None:
     assert load_mapping_text(mapping_text(document)) == document
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("18446744073709551616", "64 bits"), ("-9223372036854775809", "64 bits"), ("1e400", "too large"),
+        (r'"\ud800"', "half a character"), (r'"\ud800x\udc00"', "half a character"),
+    ],
+)  # fmt: skip
+def test_what_json_cannot_hold_is_refused_at_its_line(value: str, why: str) -> None:
+    with pytest.raises(Invalid, match=f"^line 3, .*{why}"):
+        load_mapping_text(f"fields: []\ntests:\n  - {value}\n")
+
+
+def test_two_escapes_of_json_are_one_character() -> None:
+    assert load_mapping_text(r'{"where": "a = \"\ud83d\ude00\""}') == {"where": 'a = "\U0001f600"'}
+    assert load_mapping_text("most: 18446744073709551615\nleast: -9223372036854775808\n") == {
+        "most": 2**64 - 1,
+        "least": -(2**63),
+    }
 
 
 KEYS = "fields name path type sql time key tests records where default payload x"

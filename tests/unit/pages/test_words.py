@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -54,9 +54,11 @@ def test_no_time_is_a_word_that_is_escaped() -> None:
     assert words.ago(None, "<never>") == "&lt;never&gt;"
 
 
-def test_a_body_is_text_whatever_its_bytes_and_is_cut() -> None:
-    assert words.text_of(b"a\xffb") == ("a\ufffdb", False)
-    assert words.text_of(b"abcdef", 4) == ("abcd", True)
+def test_shares_are_whole_only_when_all_is_done_and_moments_are_in_utc() -> None:
+    assert [words.share(value) for value in (None, 0.0, 0.999, 1.0)] == ["–", "0 %", "99 %", "100 %"]
+    assert words.moment(datetime(2026, 3, 4, 7, 6, tzinfo=timezone(timedelta(hours=2)))) == "4 Mar 2026 05:06"
+    assert words.left(None) == "–"
+    assert words.left(datetime(2020, 1, 1, tzinfo=UTC)) == "0 s"
 
 
 def test_cells_of_every_type() -> None:

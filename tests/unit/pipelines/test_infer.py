@@ -97,6 +97,56 @@ def test_geojson() -> None:
     }
 
 
+def test_an_order_with_items_is_one_record() -> None:
+    order = {"id": 1, "customer": "x", "sum": 5, "items": [{"sku": "a", "n": 1}, {"sku": "b", "n": 2}]}
+    assert "records" not in inferred(order)
+    assert inferred({"id": 7, "jsonrpc": "2.0", "total": 2, "result": order["items"]})["records"] == "$.result[*]"
+
+
+def test_a_count_beside_an_array_says_that_it_is_what_the_document_is_about() -> None:
+    parts = [{"topic": "a", "lag": n} for n in range(3)]
+    about = {"group": "g", "cluster": "c", "state": "OK", "owner": "o", "region": "eu", "lag": 5}
+    assert (
+        inferred({"status": {**about, "partition_count": 3, "partitions": parts}})["records"]
+        == "$.status.partitions[*]"
+    )
+    assert "records" not in inferred({"status": {**about, "partition_count": 9, "partitions": parts}})
+
+
+def test_objects_as_maps() -> None:
+    sensors = {f"{n:024x}": {"model": "x", "temp": n} for n in range(3)}
+    document = inferred({"version": 2, "sensors": sensors})
+    assert document["records"] == "$.sensors[*]"
+    assert types(document) == {"model": "text", "temp": "number"}
+    assert inferred({"17": {"a": 1, "b": 2}, "18": {"a": 3, "b": 4}})["records"] == "$[*]"
+    # Few names that a programmer could have chosen are members of a record, many that are alike are not.
+    few = {name: {"value": 1.5, "unit": "C"} for name in ("inside", "outside", "water")}
+    assert types(inferred(few)).keys() >= {"inside_value", "water_unit"}
+    many = {f"plugin{chr(97 + n)}": {"name": "x", "size": n} for n in range(20)}
+    assert inferred({"plugins": many})["records"] == "$.plugins[*]"
+
+
+def test_maps_to_arrays() -> None:
+    messages = [{"offset": 5, "timestamp": 1700000000123, "value": "x"}]
+    document = inferred({"eventSource": "aws:kafka", "records": {"orders-0": messages}})
+    assert document["records"] == "$.records[*][*]"
+    assert document["time"] == {"path": "$.timestamp", "format": "epoch_ms"}
+
+
+def test_envelopes_in_envelopes() -> None:
+    spans = [{"name": "a", "duration": 5, "host": "h"}, {"name": "b", "duration": 6, "host": "h"}]
+    scope = {"scope": {"name": "lib"}, "spans": spans}
+    resource = {"resource": {"attributes": [{"key": "service", "value": {"text": "s"}}]}, "scopeSpans": [scope]}
+    assert inferred({"resourceSpans": [resource]})["records"] == "$.resourceSpans[*].scopeSpans[*].spans[*]"
+    assert inferred({"rows": [{"elements": [{"km": 5}, {"km": 6}]}, {"elements": [{"km": 7}]}]})["records"] == (
+        "$.rows[*].elements[*]"
+    )
+    assert inferred([[{"a": 1}, {"a": 2}], [{"a": 3}]])["records"] == "$[*][*]"
+    # What has an identity is a record, with whatever lists it has.
+    station = {"station_id": "a", "docks": [{"kind": "x", "free": 5}]}
+    assert inferred({"data": {"stations": [station, station]}})["records"] == "$.data.stations[*]"
+
+
 def test_github_events_keep_their_kind_and_are_one_record() -> None:
     body = {
         "ref": "refs/heads/main",
@@ -125,6 +175,12 @@ def test_cloudevents() -> None:
     assert types(document) == {"id": "text", "source": "text", "type": "text", "v": "number"}
 
 
+def test_the_time_of_a_cloud_event_is_its_own() -> None:
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "time": "2024-01-01T00:00:00Z",
+             "data": {"timestamp": "2023-01-01T00:00:00Z", "v": 1}}  # fmt: skip
+    assert inferred(event)["time"] == {"path": "$.time"}
+
+
 def test_texts() -> None:
     document = inferred("date,temp,code,open,who\n2024-01-01,5,007,yes,a\n2024-01-02,6.5,008,no,\n", kind="text/csv")
     assert document["time"] == {"path": "$.date"}
@@ -147,6 +203,42 @@ def test_texts() -> None:
 def test_times_by_name_and_size(name: str, value: Any, form: str | None) -> None:
     time = inferred({name: value, "v": 1})["time"]
     assert time == {"path": f"$.{name}"} | ({"format": form} if form else {})
+
+
+@pytest.mark.parametrize(
+    ("values", "form"),
+    [
+        (["2010/01/01 00:00", "2010/12/31 23:59"], "%Y/%m/%d %H:%M"),
+        (["31.12.2023", "01.01.2024"], "%d.%m.%Y"),
+        (["Jan 1 2000", "Feb 29 2000"], "%b %d %Y"),
+        (["Sun Aug 31 00:29:15 +0000 2014"], "%a %b %d %H:%M:%S %z %Y"),
+        (["21/Apr/2020:15:08:21 +0000"], "%d/%b/%Y:%H:%M:%S %z"),
+        (["2016-08-12 15:23:28 UTC"], "%Y-%m-%d %H:%M:%S UTC"),
+        (["01/02/2024", "13/02/2024"], "%d/%m/%Y"),
+        (["01/02/2024", "02/13/2024"], "%m/%d/%Y"),
+        (["01/02/2024", "03/04/2024"], None),
+        (["13/02/2024", "02/13/2024"], None),
+        (["Jan 1 2000", "sometime"], None),
+    ],
+)
+def test_times_in_other_ways(values: list[str], form: str | None) -> None:
+    bodies = [{"when": value, "v": 1} for value in values]
+    document = inferred(*bodies)
+    assert document.get("time") == ({"path": "$.when", "format": form} if form else None)
+    assert not compile_mapping(parse_mapping(document)).run(samples(*bodies)).rejects
+
+
+def test_a_time_that_says_when_it_happened_may_stand_elsewhere() -> None:
+    assert inferred({"Sns": {"Timestamp": "2024-01-01T00:00:00Z", "Message": "x"}})["time"] == {
+        "path": "$.Sns.Timestamp"
+    }
+    moved = {"start": {"timestamp": 1700000000123}, "end": {"timestamp": 1700000009123}, "v": 1}
+    assert inferred(moved)["time"] == {"path": "$.end.timestamp", "format": "epoch_ms"}
+    for other in ("birth_date", "expires_at", "valid_until"):
+        assert "time" not in inferred({other: "2024-01-01", "v": 1})
+    assert "time" not in inferred(
+        {"owner": {"last_login": "2024-01-01"}, "token": {"start_time": "2024-01-01"}, "v": 1}
+    )
 
 
 def test_no_time_where_one_record_lacks_it_or_nothing_says_so() -> None:
@@ -197,6 +289,103 @@ def test_names_are_valid_and_unique() -> None:
 def test_mixed_types_are_json_and_scalars_are_values() -> None:
     assert types(inferred({"a": 1}, {"a": "x"})) == {"a": "json"}
     assert inferred("[1, 2]")["fields"] == [{"name": "value", "path": "$", "type": "number"}]
+
+
+def test_a_place_with_objects_and_scalars_is_json() -> None:
+    bodies = ({"id": 1, "v": 1}, {"id": {"$oid": "x"}, "v": 2})
+    document = inferred(*bodies)
+    assert types(document) == {"id": "json", "v": "number"}
+    assert not compile_mapping(parse_mapping(document)).run(samples(*bodies)).rejects
+
+
+def test_words_among_numbers_become_null() -> None:
+    rows = "\n".join(["length_mm,site", *(f"{n}.5,a" for n in range(9)), "NA,b"])
+    found = infer_mapping(samples(rows, kind="text/csv"))
+    assert found is not None
+    document, note = found
+    assert document["on_error"] == "null"
+    assert types(document) == {"length_mm": "number", "site": "text"}
+    assert note.endswith("values that are no numbers, like 'NA' in length_mm, become null")
+    mapped = compile_mapping(parse_mapping(document)).run(samples(rows, kind="text/csv"))
+    assert mapped.frame["length_mm"].null_count() == 1
+    assert mapped.frame.height == 10
+    ratings = [*({"rating": 4.5} for _ in range(30)), {"rating": "Not yet rated"}]
+    assert types(inferred(*ratings)) == {"rating": "number"}
+    # As many words as this are values of their own.
+    assert types(inferred(*({"v": n if n % 2 else f"w{n}"} for n in range(30)))) == {"v": "json"}
+    assert "on_error" not in inferred(*({"v": n if n % 2 else f"w{n}"} for n in range(30)))
+
+
+def test_numbers_written_as_texts() -> None:
+    bodies = (
+        {"price_eur": "0.2694", "version": "1.10", "sku": "0071"},
+        {"price_eur": "3", "version": "1.2", "sku": "12"},
+    )
+    document = inferred(*bodies)
+    assert types(document) == {"price_eur_text": "text", "price_eur": "number", "version": "text", "sku": "text"}
+    assert document["fields"][1] == {
+        "name": "price_eur",
+        "sql": "try_cast(price_eur_text as number)",
+        "type": "number",
+        "unit": "EUR",
+    }
+    assert compile_mapping(parse_mapping(document)).run(samples(*bodies)).frame["price_eur"].to_list() == [0.2694, 3.0]
+
+
+def test_lists() -> None:
+    tagged = {
+        "v": 1,
+        "tags": ["a", "b"],
+        "weather": [{"main": "Rain", "id": 500}],
+        "points": list(range(300)),
+    }
+    document = inferred(tagged, tagged)
+    assert types(document) == {"v": "number", "tags": "json", "weather_main": "text", "weather_id": "integer"}
+    assert document["fields"][2]["path"] == "$.weather[0].main"
+
+
+def test_columns_side_by_side_are_named() -> None:
+    hourly = {"time": ["2024-01-01T00:00", "2024-01-01T01:00"], "temperature": [1.5, 2.5]}
+    found = infer_mapping(samples({"latitude": 59.9, "hourly": hourly, "hourly_units": {"temperature": "°C"}}))
+    assert found is not None
+    assert types(found[0]) == {"latitude": "number", "hourly_units_temperature": "text"}
+    assert found[1].endswith(
+        "columns side by side in $.hourly (time, temperature) are not taken apart: a mapping reads rows"
+    )
+    alone = infer_mapping(samples({"lat": [1, 2, 3], "lon": [4, 5, 6]}))
+    assert alone is not None
+    assert types(alone[0]) == {"lat": "json", "lon": "json"}
+
+
+def test_a_csv_without_a_header_is_named() -> None:
+    found = infer_mapping(samples("Oslo,21.5\nBergen,19\n", kind="text/csv"))
+    assert found is not None
+    assert "the first row looks like data" in found[1]
+    years = infer_mapping(samples("country,1990,1991\nNorway,4.2,4.3\n", kind="text/csv"))
+    assert years is not None
+    assert "looks like data" not in years[1]
+
+
+def test_lines_that_are_arrays() -> None:
+    body = '["a", 1.5]\n["b", 2]\n'
+    document = inferred(body, kind="application/x-ndjson")
+    assert [(field["path"], field["type"]) for field in document["fields"]] == [("$[0]", "text"), ("$[1]", "number")]
+
+
+def test_what_comes_behind_the_records_that_were_looked_at_is_not_refused() -> None:
+    body = "\n".join(['{"n": 1, "at": "2024-01-01"}'] * 600 + ['{"n": "many"}'])
+    document = inferred(body, kind="application/x-ndjson")
+    assert types(document)["n"] == "json"
+    assert "time" not in document
+    assert not compile_mapping(parse_mapping(document)).run(samples(body, kind="application/x-ndjson")).rejects
+
+
+def test_few_whole_numbers_with_a_name_of_categories_are_a_dimension() -> None:
+    document = inferred(*({"level": n % 4, "load": n % 4} for n in range(40)))
+    assert [(field["type"], field.get("role")) for field in document["fields"]] == [
+        ("integer", "dimension"),
+        ("number", None),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -259,3 +448,26 @@ def test_a_proposal_fits_its_samples(values: list[Any]) -> None:
     if found is not None:
         mapped = compile_mapping(parse_mapping(found[0])).run(some)
         assert mapped.frame.height
+
+
+FLAT = st.dictionaries(
+    st.sampled_from(["time", "id", "price", "a", "B", "é", "x y"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
+    | st.sampled_from(["2024-01-01T00:00:00Z", 1700000000, "1.5", "NA"])
+    | st.dictionaries(st.sampled_from(["a", "time"]), st.integers(), max_size=2),
+    max_size=5,
+)
+
+
+@given(st.lists(FLAT, min_size=1, max_size=8))
+@settings(max_examples=80, deadline=None)
+def test_no_record_is_refused(values: list[Any]) -> None:
+    """Records without lists are all kept, whatever their values are."""
+    some = samples(*map(json.dumps, values))
+    found = infer_mapping(some)
+    if found is not None and "records" not in found[0]:
+        assert compile_mapping(parse_mapping(found[0])).run(some).rejects == []

@@ -473,3 +473,21 @@ def test_tests_that_hold() -> None:
 def test_tests_that_fail(old: str, new: str, failure: str) -> None:
     assert old in TESTED
     assert any(failure in found for found in run_tests(parse_mapping(load_mapping_text(TESTED.replace(old, new)))))
+
+
+def test_a_quotient_does_not_depend_on_what_else_is_in_the_batch() -> None:
+    # 3 / 10 is 0.3; as 3 × 0.1 it would be 0.30000000000000004.
+    mapping = {
+        "fields": [
+            {"name": "n", "path": "$.n", "type": "number"},
+            {"name": "tenth", "sql": "n / 10", "type": "number"},
+            {"name": "at", "path": "$.at", "type": "timestamp"},
+            {"name": "seconds", "sql": "date_part('epoch', at)", "type": "number"},
+        ]
+    }
+    plan = compile_mapping(parse_mapping(mapping))
+    texts = [f'{{"n": {n / 7}, "at": "2026-03-04T05:06:07.{n:06d}Z"}}' for n in range(1, 300)]
+    alone = [plan.run([sample_payload(text)]).frame.select("tenth", "seconds").row(0) for text in texts]
+    together = plan.run([sample_payload(text, number=n) for n, text in enumerate(texts, 1)]).frame
+    assert together.select("tenth", "seconds").rows() == alone
+    assert [tenth for tenth, _ in alone] == [n / 7 / 10 for n in range(1, 300)]

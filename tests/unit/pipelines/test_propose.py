@@ -55,6 +55,19 @@ def test_lines_are_grouped_by_the_dimension_with_the_fewest_values() -> None:
     assert next(tile for tile in counted["tiles"] if tile["kind"] == "bar")["query"]["by"] == ["place"]
 
 
+def test_kinds_go_before_yes_and_no_and_before_what_is_always_different() -> None:
+    fields = (
+        field("n", "number"),
+        field("event_version", "text"),
+        field("ok", "boolean"),
+        field("region_name", "text"),
+        field("customer_name", "text"),
+    )
+    assert [tile["query"]["by"] for tile in proposed(*fields)["tiles"] if tile["kind"] == "bar"] == [["region_name"]]
+    assert [tile["query"]["by"] for tile in proposed(*fields[:3])["tiles"] if tile["kind"] == "bar"] == [["ok"]]
+    assert "bar" not in kinds(proposed(fields[0], fields[1], fields[4]))
+
+
 def test_ids_and_texts_alone_still_make_a_dashboard() -> None:
     document = check_dashboard(proposed(field("id", "text"), field("payload", "json")))
     assert kinds(document) == ["stat", "line", "table"]

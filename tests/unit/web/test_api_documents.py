@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dash_app.domain.errors import BadRequest, Invalid
-from dash_app.web.api.documents import holds_nul, read_body, read_json, read_query
+from dash_app.domain.strict_json import holds_nul, read_json
+from dash_app.web.api.documents import read_body, read_query
 from dash_app.web.api.operation import PAGED
 from dash_app.web.api.querying import ARROW, CSV, JSON, preferred
 from dash_app.web.api.schema import array_of, nullable, object_of, problems_of
