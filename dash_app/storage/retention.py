@@ -79,7 +79,8 @@ UPDATE pipelines SET
   swept_at = CASE WHEN records_from >= %(records)s OR %(records)s::timestamptz IS NULL THEN swept_at END,
   records_from = greatest(records_from, %(records)s), rollups_from = greatest(rollups_from, %(rollups)s)
 -- What a replay carries over was settled when it was planned.
-WHERE id = %(pipeline)s AND NOT EXISTS (SELECT FROM replays r WHERE r.pipeline_id = pipelines.id AND r.state = ANY(%(open)s))
+WHERE id = %(pipeline)s
+  AND NOT EXISTS (SELECT FROM replays r WHERE r.pipeline_id = pipelines.id AND r.state = ANY(%(open)s))
 """
 
 
