@@ -55,7 +55,9 @@ def test_a_worker_killed_before_its_commit_loses_and_doubles_nothing(
                 )
             wait_until(
                 lambda: house.rows(
-                    "SELECT FROM pg_locks WHERE relation = 'dash.pipeline_counts'::regclass AND NOT granted"
+                    # Whoever only looks at the counts waits as well.
+                    "SELECT FROM pg_locks WHERE relation = 'dash.pipeline_counts'::regclass AND NOT granted "
+                    "AND mode = 'RowExclusiveLock'"
                 )
             )
             assert house.rows("SELECT count FROM dash.attempts") == [(1,)]

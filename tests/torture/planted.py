@@ -139,7 +139,10 @@ def released_before_the_manifest() -> None:
     def later(unit: Any, file: Any) -> None:
         return None
 
+    due = bronze.due
     bronze.add_file = later
+    # A round is over before a minute's payloads would be archived.
+    bronze.due = lambda unit: due(unit, max_bytes=1)
 
 
 BUGS: dict[str, Callable[[], None]] = {

@@ -12,6 +12,7 @@ from dash_app.domain.changes import (
     DashboardChanged,
     PayloadsAccepted,
     PipelineChanged,
+    ReplayMoved,
     RowsAdded,
     decode,
     encode,
@@ -24,6 +25,7 @@ MESSAGES: list[Change] = [
     RowsAdded(PIPELINE, 1, 0, 5, None, None, 1_763_900_002_000),
     PayloadsAccepted(PIPELINE, 7),
     PipelineChanged(PIPELINE),
+    ReplayMoved(PIPELINE, str(new_id())),
     DashboardChanged(str(new_id())),
     AccessChanged(str(new_id())),
 ]
