@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 
 import structlog
 
+from dash_app import open_files
 from dash_app.domain.errors import DashError, SettingsError
 from dash_app.logs import configure_logs
 from dash_app.settings import Settings
@@ -57,6 +58,7 @@ def main(argv: Sequence[str]) -> int:
         settings = Settings.load(argv, os.environ, program="serve")
         configure_logs(settings.log_format, component="serve")
         check_port(settings)
+        open_files.raise_limit()
         url = settings.database_url
         if url is None:
             server = embedded.start(settings.data_dir)

@@ -37,6 +37,11 @@ BEAT_SECONDS = 3.0
 REPLAY_NICE = 10
 #: One maps while the other waits for the database.
 REPLAY_THREADS = 2
+#: How often the consumers are looked at.
+WATCH_SECONDS = 0.25
+#: One that has lasted for so long is started at once when it ends; others wait longer each time, and so long at most.
+STEADY_SECONDS = 60.0
+LONGEST_PAUSE = 15.0
 #: How long a consumer may take to finish what is in hand.
 DRAIN_SECONDS = 8.0
 #: Given by a node that supervises this process: its first line on standard input tells what it allows, and the end of
@@ -113,14 +118,18 @@ class Workers:
         return process
 
     def watch(self, stop: threading.Event) -> None:
-        """Starts anew what has ended, until told to stop; what ends again and again is started ever more slowly."""
-        pause, began = 0.5, time.monotonic()
-        while not stop.wait(pause):
-            ended = [number for number, process in enumerate(self._processes) if not process.is_alive()]
-            pause = min(pause * 2, 15.0) if ended and time.monotonic() - began < 60 else 0.5
-            for number in ended:
+        """Starts anew what has ended, until told to stop; one that ends again and again is started ever more slowly,
+        and holds up none of the others."""
+        began = [time.monotonic()] * len(self._wanted)
+        pauses = [0.0] * len(self._wanted)
+        while not stop.wait(WATCH_SECONDS):
+            for number, process in enumerate(self._processes):
+                lasted = time.monotonic() - began[number]
+                if process.is_alive() or lasted < pauses[number]:
+                    continue
+                pauses[number] = min(max(2 * pauses[number], 1.0), LONGEST_PAUSE) if lasted < STEADY_SECONDS else 0.0
                 queue = self._wanted[number][0]
-                began = time.monotonic()
+                began[number] = time.monotonic()
                 try:
                     log.warning("worker.restarted", queue=queue, exitcode=self._processes[number].exitcode)
                     self._processes[number] = self._start(*self._wanted[number])

@@ -24,7 +24,7 @@ import numpy as np
 from bench._ground import EMAIL, PASSWORD, Ground, Target
 from bench._load import Orders, Report, send
 from dash_app.domain.changes import CHANNEL
-from dash_app.storage import catalog
+from dash_app.storage import dashboards
 
 MAPPING: dict[str, Any] = {
     "fields": [
@@ -134,7 +134,7 @@ def pixel(ground: Ground, target: Target, options: argparse.Namespace) -> dict[s
         "tiles": [tile],
     }
     with ground.app.database.team(ground.team) as unit:
-        catalog.create_dashboard(unit, ground.team, document)
+        dashboards.create(unit, ground.team, document)
         unit.commit()
     base = f"http://127.0.0.1:{ground.port}"
     with sync_playwright() as playwright:

@@ -24,6 +24,7 @@ from uuid import UUID
 
 import numpy as np
 import psutil
+import psycopg
 
 from bench import _bodies, _cpu
 from bench._ground import Ground, Target
@@ -125,21 +126,32 @@ class Bench:
         with database.connect("ingest") as listening, database.connect("ingest") as reading:
             listening.execute(f"LISTEN {CHANNEL}")
             sender.start()
-            quiet = time.monotonic()
+            quiet = swept = time.monotonic()
+            first = self.ground.value("SELECT (extract(epoch FROM now()) * 1000)::int8 << 20")
+
+            def look(window: str) -> None:
+                for payload, late in reading.execute(
+                    "SELECT _payload, extract(epoch FROM clock_timestamp() - min(_received))::float8 "
+                    # By the payloads' ids, which have an index.
+                    'FROM "team_bench".history WHERE _payload >= greatest(%s, '
+                    "(extract(epoch FROM now() - %s::interval) * 1000)::int8 << 20) GROUP BY 1",
+                    (first, window),
+                ):
+                    seen.setdefault(payload, late)
+
             while sender.is_alive() or time.monotonic() - quiet < 1.5:
                 for _ in listening.notifies(timeout=0.2, stop_after=1):
                     quiet = time.monotonic()
-                with suppress(Exception):
-                    for payload, late in reading.execute(
-                        "SELECT _payload, extract(epoch FROM clock_timestamp() - min(_received))::float8 "
-                        # By the payloads' ids, which have an index.
-                        'FROM "team_bench".history WHERE _payload >= '
-                        "(extract(epoch FROM now() - interval '4 s') * 1000)::int8 << 20 GROUP BY 1"
-                    ):
-                        seen.setdefault(payload, late)
+                # What is very late is looked for too, if not as often.
+                wide = time.monotonic() - swept > 1
+                swept = time.monotonic() if wide else swept
+                with suppress(psycopg.Error):
+                    look("1 h" if wide else "4 s")
                 if until is not None and until.is_set() and not sender.is_alive():
                     break
-        sender.join()
+            sender.join()
+            self.settle()
+            look("1 h")
         quantiles = np.quantile(list(seen.values()), [0.5, 0.99]) * 1000
         return {
             "posts": sent[0].posts,

@@ -7,7 +7,6 @@ of a database that cannot be reached. Nothing is changed by looking.
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
+from dash_app import open_files
 from dash_app.app import App
 from dash_app.domain.errors import DashError, SettingsError, Unavailable
 from dash_app.settings import Settings
@@ -92,12 +92,10 @@ def _machine(settings: Settings) -> Iterator[Finding]:
             path = path.parent
         free = shutil.disk_usage(path).free
         yield Finding(name, _graded(free, *DISK), f"{free / GIB:,.1f} GiB free at {path}")
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    unlimited = files == resource.RLIM_INFINITY
-    state = "ok" if unlimited else _graded(files, *FILES)
-    text = "no limit" if unlimited else f"{files:,} files may be open at once"
+    files = open_files.attainable()
+    state, text = _graded(files, *FILES), f"{files:,} files may be open at once"
     yield Finding(
-        "open files", state, text if state == "ok" else f"{text}; each viewer is one: raise it with ulimit -n"
+        "open files", state, text if state == "ok" else f"{text}; each viewer is one: raise it with ulimit -Hn"
     )
     if os.cpu_count() is not None and (os.cpu_count() or 1) < 2:
         yield Finding("processors", "warn", "one alone; mapping and answering will wait for each other")

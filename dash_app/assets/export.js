@@ -18,10 +18,13 @@ export function toCsv(frame) {
   return `${lines.join("\r\n")}\r\n`;
 }
 
-/** Offer `text` to the person as a file. */
-export function download(name, text, type = "text/csv;charset=utf-8") {
+/** A title as the name of a file. */
+export const fileName = (title) => title.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").toLowerCase().slice(0, 80) || "data";
+
+/** Offer a text (or a Blob) to the person as a file. */
+export function download(name, content, type = "text/csv;charset=utf-8") {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.href = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type }));
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);

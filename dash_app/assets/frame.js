@@ -4,9 +4,11 @@
 /**
  * @typedef {{name: string, type: "timestamp" | "text" | "number" | "integer" | "boolean" | "json", unit?: string}} Column
  * @typedef {{columns: Column[], data: any[][], from: number | null, to: number | null, every: number | null,
- *   bucket: string | null, timezone: string | null, key: string[], at: number | null, last: number | null}} Frame
+ *   bucket: string | null, timezone: string | null, key: string[], at: number | null, last: number | null,
+ *   order: string | null, next: string | null}} Frame
  *   Times are epoch milliseconds; `data[c][r]` is column c of row r; `every` is the bucket's mean length, `bucket` its
- *   length on the calendar of `timezone`, such as 1M.
+ *   length on the calendar of `timezone`, such as 1M. `order`: the column that records are sorted by, with `-` before it
+ *   for the greatest first; `next`: where the page after this one begins.
  */
 
 /** The column that orders rows: the bucket of an aggregate, the time of a record. */
@@ -23,6 +25,16 @@ const compareIds = (a, b) => {
   return left.length - right.length || (left < right ? -1 : left > right ? 1 : 0);
 };
 
+/** Two values in order, whatever they are; no value comes last in either direction. */
+export function byColumn(a, b, descending = false) {
+  if (a == null || b == null) return (a == null) - (b == null);
+  const order = typeof a === "number" && typeof b === "number" ? a - b : typeof a === "boolean" ? Number(a) - Number(b) : compareText(label(a), label(b));
+  return descending ? -order : order;
+}
+
+const collator = new Intl.Collator(undefined, { numeric: true });
+const compareText = (a, b) => collator.compare(a, b);
+
 export class FrameStore {
   /** @param {{limit?: number | null}} [options] `limit`: rows kept of a table of records */
   constructor({ limit = null } = {}) {
@@ -34,7 +46,7 @@ export class FrameStore {
     /** @type {Column[]} */ this.columns = [];
     this.rows = new Map();
     this.key = [];
-    this.from = this.to = this.every = this.bucket = this.timezone = this.at = this.last = null;
+    this.from = this.to = this.every = this.bucket = this.timezone = this.at = this.last = this.order = this.next = null;
     this.ordered = null;
     this.filled = false;
   }
@@ -51,7 +63,9 @@ export class FrameStore {
     this.bucket = message.bucket ?? null;
     this.timezone = message.timezone ?? null;
     this.at = message.at ?? this.at;
+    this.order = message.order ?? null;
     if (message.last !== undefined) this.last = message.last;
+    if (message.next !== undefined || message.kind === "snapshot") this.next = message.next ?? null;
     if (message.kind === "snapshot" || !this.filled) {
       this.from = message.from ?? null;
       this.to = message.to ?? null;
@@ -95,10 +109,16 @@ export class FrameStore {
     this.ordered = kept;
   }
 
-  /** Entries in drawing order: buckets oldest first, records newest first, rows without time as they came. */
+  /** Entries in drawing order: as asked for, else buckets oldest first, records newest first, rows without time as they came. */
   sorted() {
     if (this.ordered) return this.ordered;
     const entries = [...this.rows];
+    const asked = this.order && this.isRecords ? this.columns.findIndex((column) => column.name === this.order.replace(/^-/, "")) : -1;
+    if (asked >= 0) {
+      entries.sort(([, a], [, b]) => byColumn(a[asked], b[asked], this.order.startsWith("-")));
+      this.ordered = entries;
+      return entries;
+    }
     const time = timeColumn(this.columns);
     if (time >= 0) {
       const name = (wanted) => this.columns.findIndex((column) => column.name === wanted);
@@ -121,6 +141,7 @@ export class FrameStore {
       data: this.columns.map((_, c) => entries.map(([, row]) => row[c])),
       ids: entries.map(([id]) => id),
       from: this.from, to: this.to, every: this.every, bucket: this.bucket, timezone: this.timezone, key: this.key, at: this.at, last: this.last,
+      order: this.order, next: this.next,
     };
   }
 }
@@ -148,7 +169,8 @@ export const label = (value) => (value == null ? "–" : typeof value === "objec
 /**
  * One series for every value column and combination of dimensions, in order of `order` (names seen before) and then of
  * appearance, so that a series keeps its colour while data come and go.
- * @returns {{name: string, unit: string | undefined, points: [number, number | null][]}[]}
+ * `by` are the values of its dimensions, by field.
+ * @returns {{name: string, unit: string | undefined, by: Record<string, any>, points: [number, number | null][]}[]}
  */
 export function seriesOf(frame, order = []) {
   const { time, dimensions, values } = roles(frame);
@@ -162,7 +184,7 @@ export function seriesOf(frame, order = []) {
       const name = !dimensions.length ? column.name : values.length > 1 ? `${named} · ${column.name}` : named;
       let series = found.get(name);
       if (!series) {
-        series = { name, unit: column.unit, points: [] };
+        series = { name, unit: column.unit, by: Object.fromEntries(dimensions.map((d) => [frame.columns[d].name, frame.data[d][r] ?? null])), points: [] };
         found.set(name, series);
       }
       series.points.push([times[r], frame.data[c][r]]);

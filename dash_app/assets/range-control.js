@@ -1,55 +1,79 @@
-// The control that says which time is shown and whether it moves: presets, two dates, live or paused.
+// The control that says which time is shown and whether it moves: a range in words, presets, the calendar's ranges, two
+// dates, the zone; steps back and forward, more around it; live, on a beat, or still.
 
-import { formatTime, fromWall, toWall } from "./format.js";
-import { absolute, isRelative, PRESETS, resolveRange } from "./range.js";
-
-function make(tag, className, parent, text) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  parent?.append(made);
-  return made;
-}
-
-/** A range in words: a preset's name, "Last 45 minutes" style text for other relative ranges, or two times. */
-export function describeRange(range, zone) {
-  if (String(range.to).trim() === "now") {
-    const preset = PRESETS.find(([from]) => from === range.from);
-    if (preset) return preset[1];
-    const match = /^now-(\d+)([smhdwMy])$/.exec(range.from);
-    const words = { s: "second", m: "minute", h: "hour", d: "day", w: "week", M: "month", y: "year" };
-    if (match) return `Last ${match[1] === "1" ? "" : `${match[1]} `}${words[match[2]]}${match[1] === "1" ? "" : "s"}`;
-  }
-  const read = resolveRange(range);
-  if (!read) return `${range.from} to ${range.to}`;
-  const seconds = read.to - read.from < 10 * 60_000;
-  return `${formatTime(read.from, { zone, seconds })} – ${formatTime(read.to, { zone, seconds })}`;
-}
+import { dropdown } from "./dashboard/dropdown.js";
+import { BEATS } from "./dashboard/state.js";
+import { make, write } from "./elements.js";
+import { fromWall, toWall } from "./format.js";
+import { absolute, CALENDAR, isRelative, PRESETS, resolveRange, step, widen } from "./range.js";
+import { describeRange, parseRange } from "./range-text.js";
 
 const toInput = (at, zone) => new Date(toWall(at, zone)).toISOString().slice(0, 19);
 const fromInput = (text, zone) => {
   const wall = Date.parse(`${text}Z`);
   return Number.isFinite(wall) ? fromWall(wall, zone) : null;
 };
+const browserZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone;
+const zones = () => (typeof Intl.supportedValuesOf === "function" ? Intl.supportedValuesOf("timeZone") : []);
+
+/** A beat in words: "Every 30 seconds". */
+export function beatWords(beat) {
+  const count = parseInt(beat, 10);
+  const word = { s: "second", m: "minute", h: "hour" }[beat.at(-1)];
+  return count === 1 ? `Every ${word}` : `Every ${count} ${word}s`;
+}
 
 /**
- * @param {{zone?: string, onRange: (range: {from: string, to: string}) => void, onLive: (live: boolean) => void}} options
- * @returns {{element: HTMLElement, show: (range: {from: string, to: string}, live: boolean) => void, destroy: () => void}}
+ * @param {object} options
+ * @param {(range: {from: string, to: string}) => void} options.onRange
+ * @param {(refresh: string) => void} options.onRefresh "live", "off" or a beat
+ * @param {(zone: string | null) => void} [options.onZone] absent: the zone cannot be chosen; null: the usual one
+ * @param {(zone: string) => void} [options.keepZone] make it the person's own
+ * @returns {{element: HTMLElement, show: (what: {range: object, refresh: string, zone?: string, chosen?: string | null, usual?: {name: string, words: string}}) => void,
+ *   openRange: () => void, destroy: () => void}}
  */
-export function rangeControl({ zone, onRange, onLive }) {
+export function rangeControl({ onRange, onRefresh, onZone, keepZone }) {
   const element = make("div", "range-control");
-  const box = make("details", "range-menu", element);
-  const open = make("summary", "button", box);
-  const words = make("span", "num", open);
-  const panel = make("div", "menu range-panel", box);
-  const presets = make("div", "range-presets", panel);
-  const buttons = PRESETS.map(([from, text]) => {
-    const button = make("button", "", presets, text);
+  let current = { range: { from: "now-24h", to: "now" }, refresh: "live", zone: undefined, chosen: null, usual: null };
+  let followed = "live"; // what following again means
+
+  const group = make("div", "range-group", element);
+  const side = (glyph, label, act) => {
+    const button = make("button", "button icon", null, glyph);
     button.type = "button";
-    button.addEventListener("click", () => choose({ from, to: "now" }));
-    return [from, button];
+    button.title = label;
+    button.setAttribute("aria-label", label);
+    button.addEventListener("click", act);
+    return button;
+  };
+  const menu = dropdown({ className: "range-menu", opened: () => fill() });
+  const words = make("span", "num", menu.button);
+  const wider = side("⊖", "Show twice as much time", () => onRange(widen(current.range, Date.now(), current.zone)));
+  wider.classList.add("range-wider");
+  group.append(
+    side("‹", "Earlier by one range", () => onRange(step(current.range, -1, Date.now(), current.zone))), menu.element,
+    side("›", "Later by one range", () => onRange(step(current.range, 1, Date.now(), current.zone))), wider,
+  );
+
+  menu.panel.classList.add("range-panel");
+  const lists = make("div", "range-lists", menu.panel);
+  const buttons = [PRESETS.map(([from, text]) => [from, "now", text]), CALENDAR].flatMap((offered) => {
+    const list = make("div", "range-presets", lists);
+    return offered.map(([from, to, text]) => {
+      const button = make("button", "", list, text);
+      button.type = "button";
+      button.addEventListener("click", () => choose({ from, to }));
+      return [from, to, button];
+    });
   });
-  const form = make("form", "range-form", panel);
+  const side2 = make("div", "range-side", menu.panel);
+  const said = make("form", "range-form", side2);
+  const typed = make("input", "input", make("label", "field", said));
+  typed.placeholder = "yesterday, last 3 days, 1 Mar to 5 Mar";
+  typed.setAttribute("aria-label", "Range in words");
+  const unread = make("div", "wrong", said);
+  unread.setAttribute("role", "alert");
+  const form = make("form", "range-form", side2);
   const input = (text) => {
     const field = make("label", "field", form);
     make("span", "label", field, text);
@@ -64,51 +88,95 @@ export function rangeControl({ zone, onRange, onLive }) {
   const wrong = make("div", "wrong", form);
   wrong.setAttribute("role", "alert");
   make("button", "button primary small", form, "Show").type = "submit";
-  make("div", "range-zone", form, zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone);
-  const live = make("button", "button live-toggle", element);
-  live.type = "button";
-  let current = { range: { from: "now-24h", to: "now" }, live: true };
+  const place = make("div", "range-zone", side2);
+  const zone = onZone ? make("select", "input", place) : make("span", "", place);
+  zone.setAttribute("aria-label", "Time zone");
+  const keep = make("button", "button quiet small", place, "Keep as mine");
+  keep.type = "button";
+  keep.title = "Use this zone on every dashboard that names none";
+  keep.addEventListener("click", () => keepZone?.(current.zone ?? browserZone()));
 
   function choose(range) {
-    box.open = false;
+    menu.open(false);
     onRange(range);
   }
 
+  /** What the panel says, when it is opened. */
+  function fill() {
+    wrong.textContent = unread.textContent = "";
+    const read = resolveRange(current.range, Date.now(), current.zone);
+    if (read) {
+      from.value = toInput(read.from, current.zone);
+      to.value = toInput(read.to, current.zone);
+    }
+    typed.value = current.range.to === "now" || isRelative(current.range) ? `${current.range.from} to ${current.range.to}` : "";
+    keep.hidden = !keepZone || !current.chosen || current.chosen === "browser";
+    if (!onZone) return write(zone, current.zone ?? browserZone());
+    if (!zone.options.length) {
+      const option = (value, text, parent = zone) => (make("option", "", parent, text).value = value);
+      option("", "");
+      option("browser", `Browser: ${browserZone()}`);
+      option("UTC", "UTC");
+      const all = make("optgroup", "", zone);
+      all.label = "All zones";
+      for (const each of zones()) if (each !== "UTC") option(each, each, all);
+    }
+    zone.options[0].textContent = current.usual ? `${current.usual.words}: ${current.usual.name}` : `Browser: ${browserZone()}`;
+    if (current.chosen && ![...zone.options].some((each) => each.value === current.chosen)) make("option", "", zone, current.chosen).value = current.chosen;
+    zone.value = current.chosen ?? "";
+  }
+
+  said.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const range = parseRange(typed.value, { zone: current.zone });
+    unread.textContent = range ? "" : "Such as “last 3 hours”, “yesterday”, “now-7d to now-1d” or “1 Mar to 5 Mar”.";
+    if (range) choose(range);
+  });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const start = fromInput(from.value, zone);
-    const end = fromInput(to.value, zone);
+    const start = fromInput(from.value, current.zone);
+    const end = fromInput(to.value, current.zone);
     wrong.textContent = start === null || end === null ? "Both need a date and a time." : end <= start ? "The end must come after the start." : "";
     if (!wrong.textContent) choose(absolute(start, end));
   });
-  box.addEventListener("toggle", () => {
-    const read = box.open && resolveRange(current.range);
-    if (!read) return;
-    wrong.textContent = "";
-    from.value = toInput(read.from, zone);
-    to.value = toInput(read.to, zone);
+  zone.addEventListener("change", () => onZone?.(zone.value || null));
+
+  const pace = make("div", "range-group", element);
+  const live = make("button", "button live-toggle", pace);
+  live.type = "button";
+  live.addEventListener("click", () => onRefresh(current.refresh === "off" ? followed : "off"));
+  const rates = dropdown({
+    className: "refresh-menu", label: "How often",
+    items: () => [
+      { text: "Live, as it comes", act: () => onRefresh("live"), current: current.refresh === "live" },
+      ...BEATS.map((each) => ({ text: beatWords(each), act: () => onRefresh(each), current: current.refresh === each })),
+      { text: "Hold still", act: () => onRefresh("off"), current: current.refresh === "off" },
+    ],
   });
-  live.addEventListener("click", () => onLive(!current.live));
-  const outside = (event) => {
-    if (box.open && (event.type === "keydown" ? event.key === "Escape" : !event.composedPath().includes(box))) box.open = false;
-  };
-  addEventListener("pointerdown", outside);
-  addEventListener("keydown", outside);
+  pace.append(rates.element);
 
   return {
     element,
-    show(range, isLive) {
-      current = { range, live: isLive };
-      words.textContent = describeRange(range, zone);
-      for (const [start, button] of buttons) button.setAttribute("aria-current", String(range.to === "now" && range.from === start));
-      live.textContent = isLive ? "Live" : "Paused";
-      live.dataset.live = String(isLive);
-      live.setAttribute("aria-pressed", String(isLive));
-      live.title = isLive ? (isRelative(range) ? "Following new data. Click to hold still." : "Late data for this range still arrive. Click to hold still.") : "Holding still. Click to follow again.";
+    openRange() {
+      menu.open(true);
+      typed.focus();
+      typed.select();
+    },
+    show(next) {
+      current = { ...current, ...next };
+      const { range, refresh } = current;
+      if (refresh !== "off") followed = refresh;
+      write(words, describeRange(range, current.zone));
+      menu.button.title = `In the zone ${current.zone ?? browserZone()}`;
+      for (const [start, end, button] of buttons) button.setAttribute("aria-current", String(range.from === start && range.to === end));
+      live.textContent = refresh === "live" ? "Live" : refresh === "off" ? "Paused" : `Every ${refresh.replace(/([smh])$/, (unit) => `\u00a0${{ s: "s", m: "min", h: "h" }[unit]}`)}`;
+      live.dataset.live = String(refresh !== "off");
+      live.setAttribute("aria-pressed", String(refresh !== "off"));
+      live.title = refresh === "off" ? "Holding still. Click to follow again." : isRelative(range) ? "Following new data. Click to hold still." : "Late data for this range still arrive. Click to hold still.";
     },
     destroy() {
-      removeEventListener("pointerdown", outside);
-      removeEventListener("keydown", outside);
+      menu.destroy();
+      rates.destroy();
       element.remove();
     },
   };

@@ -23,13 +23,15 @@ function link(place, name) {
 
 /**
  * Make tokens and the rules for tiles apply around `element`, which must be in the page already.
+ * @param {string[]} [more] names of further sheets
  * @returns {Promise<boolean>} whether something had yet to load; resolves when it is there
  */
-export async function adoptStyles(element) {
+export async function adoptStyles(element, more = []) {
   const root = element.getRootNode();
   const waits = [link(document.head, "tokens.css")];
   if (root instanceof ShadowRoot) waits.push(link(root, "tiles.css"), link(root, "app.css"));
   else waits.push(link(document.head, "tiles.css"));
+  waits.push(...more.map((name) => link(root instanceof ShadowRoot ? root : document.head, name)));
   const loads = waits.filter(Boolean);
   await Promise.all(loads);
   return loads.length > 0;

@@ -24,15 +24,15 @@ def _query(pipeline: str, *select: Document, **more: Any) -> Document:
     return {"pipeline": pipeline, "select": list(select), **more}
 
 
-def _tiles(*tiles: tuple[str, str, tuple[int, int, int, int], Document, Document]) -> list[Document]:
-    """(kind, title, (x, y, w, h), query, options) → tiles, numbered from 1."""
+def _tiles(*tiles: tuple[str, str, tuple[int, int, int, int], Document | None, Document]) -> list[Document]:
+    """(kind, title, (x, y, w, h), query, options) → tiles, numbered from 1; a text has no query."""
     return [
         {
             "id": number,
             "kind": kind,
             "title": title,
             "gridPos": dict(zip(("x", "y", "w", "h"), place, strict=True)),
-            "query": query,
+            **({"query": query} if query else {}),
             "options": options,
         }
         for number, (kind, title, place, query, options) in enumerate(tiles, 1)
@@ -137,6 +137,13 @@ _WEATHER = _dashboard(
             ),
             {"decimals": 1},
         ),
+        (
+            "heatmap",
+            "Seattle: days of each weather, by week",
+            (0, 26, 12, 6),
+            _query("weather", _measure("count", name="days"), by=["weather"], every="1w", where=_OBSERVED),
+            {"unit": "days", "decimals": 0, "scheme": "blue"},
+        ),
     ),
 )
 
@@ -187,32 +194,53 @@ _EARTHQUAKES = _dashboard(
             {"unit": "Mw", "decimals": 1},
         ),
         (
+            "map",
+            "Where they were",
+            (0, 10, 12, 10),
+            _query(
+                "earthquakes",
+                *({"field": name} for name in ("latitude", "longitude", "magnitude", "depth", "place")),
+                limit=2000,
+            ),
+            {
+                "value": "magnitude",
+                "label": "place",
+                "unit": "Mw",
+                "decimals": 1,
+                "thresholds": [{"color": "blue"}, {"value": 6, "color": "orange"}, {"value": 7, "color": "red"}],
+            },
+        ),
+        (
             "bar",
             "Earthquakes by region",
-            (0, 10, 6, 7),
+            (0, 20, 6, 7),
             _query("earthquakes", _measure("count"), by=["region"]),
             {"unit": "", "decimals": 0, "orientation": "horizontal"},
         ),
         (
-            "bar",
+            "pie",
             "Energy released by depth",
-            (6, 10, 6, 7),
+            (6, 20, 6, 7),
             _query("earthquakes", _measure("sum", "energy"), by=["depth_class"]),
-            {"unit": "TJ", "decimals": 0, "orientation": "vertical"},
+            {"unit": "TJ", "decimals": 0},
         ),
         (
             "line",
             "Mean depth by day",
-            (0, 17, 5, 8),
+            (0, 27, 5, 8),
             _query("earthquakes", _measure("avg", "depth"), every="1d"),
             {"unit": "km", "decimals": 0, "area": True},
         ),
         (
             "table",
             "Latest earthquakes",
-            (5, 17, 7, 8),
+            (5, 27, 7, 8),
             _query("earthquakes", *({"field": name} for name in ("magnitude", "depth", "place")), limit=50),
-            {"decimals": 1},
+            {
+                "decimals": 1,
+                "thresholds": _MAGNITUDE,
+                "columns": [{"field": "magnitude", "color": "thresholds"}, {"field": "depth", "color": "bar"}],
+            },
         ),
     ),
 )
@@ -268,9 +296,22 @@ _RIDE = _dashboard(
         (
             "line",
             "Altitude",
-            (6, 11, 6, 7),
+            (6, 11, 3, 7),
             _query("ride", _measure("avg", "altitude"), every="10s"),
             {"unit": "m", "decimals": 0, "area": True},
+        ),
+        (
+            "gauge",
+            "Cadence",
+            (9, 11, 3, 7),
+            _query("ride", _measure("last", "cadence")),
+            {
+                "unit": "1/min",
+                "decimals": 0,
+                "min": 0,
+                "max": 120,
+                "thresholds": [{"color": "yellow"}, {"value": 70, "color": "green"}, {"value": 105, "color": "yellow"}],
+            },
         ),
         (
             "bar",
@@ -287,6 +328,13 @@ _RIDE = _dashboard(
                 "ride", *({"field": name} for name in ("power", "speed_kmh", "cadence", "altitude", "effort")), limit=50
             ),
             {"decimals": 1},
+        ),
+        (
+            "state",
+            "Effort",
+            (0, 26, 12, 3),
+            _query("ride", _measure("last", "effort"), every="10s"),
+            {},
         ),
     ),
 )
@@ -361,11 +409,23 @@ _OVERVIEW = _dashboard(
             _query("earthquakes", *({"field": name} for name in ("magnitude", "depth", "place")), limit=50),
             {"decimals": 1},
         ),
+        (
+            "text",
+            "About these numbers",
+            (0, 25, 12, 4),
+            None,
+            {
+                "markdown": "Weather and earthquakes are **polled** over HTTP, the ride arrives as signed **webhooks**:"
+                " three pipelines, one dashboard each ([weather](/dashboards/weather),"
+                " [earthquakes](/dashboards/earthquakes), [ride](/dashboards/ride)).\n\nPress a point to see the"
+                " records behind it, drag over a chart to zoom all of them, double-click to go back."
+            },
+        ),
     ),
 )
 # Ten-second buckets over a week would be thousands of empty ones around one ride.
 for _tile in _OVERVIEW["tiles"]:
-    if _tile["query"]["pipeline"] == "ride" and "every" in _tile["query"]:
+    if "query" in _tile and _tile["query"]["pipeline"] == "ride" and "every" in _tile["query"]:
         _tile["time"] = {"from": "now-1h", "to": "now"}
 
 

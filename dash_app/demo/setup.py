@@ -13,6 +13,7 @@ from dash_app.pipelines.receive import SECRET
 from dash_app.pipelines.resources import Resources
 from dash_app.pipelines.setup import create_pipeline
 from dash_app.storage import catalog
+from dash_app.storage import dashboards as stored
 
 AUTHOR = "demo"
 
@@ -20,11 +21,11 @@ AUTHOR = "demo"
 def make(resources: Resources, team: UUID, feed_url: str) -> None:
     """Blocks. Does nothing to pipelines and dashboards that somebody has removed or renamed."""
     with resources.database.team(team) as unit:
-        if not catalog.pipelines(unit, limit=1) and not catalog.dashboards(unit):
+        if not catalog.pipelines(unit, limit=1) and not stored.uids(unit):
             for document in pipelines(feed_url):
                 create_pipeline(unit, resources, team, document, AUTHOR)
             for document in dashboards():
-                catalog.create_dashboard(unit, team, document, author=AUTHOR)
+                stored.create(unit, team, document, author=AUTHOR)
             unit.commit()
             return
         for document in pipelines(feed_url):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from uuid import UUID
 
+from dash_app.domain.embeds import Embed
 from dash_app.domain.errors import Forbidden
 
 
@@ -47,6 +48,8 @@ class Principal:
     #: The token or session that stands for the user; what a revocation names.
     credential: str = ""
     via: str = "session"
+    #: Who holds an embed's address instead of a credential sees what it shows, and no more.
+    embed: Embed | None = None
 
     def may(self, action: str) -> bool:
         return self.role >= ACTIONS[action]

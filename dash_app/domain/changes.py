@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 CHANNEL = "dash_changes"
 
@@ -55,7 +55,21 @@ class ReplayMoved:
 
 @dataclass(frozen=True, slots=True)
 class DashboardChanged:
-    """A dashboard's document was saved."""
+    """A dashboard's document was saved, or the dashboard was deleted or brought back."""
+
+    dashboard: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationsChanged:
+    """Annotations of a dashboard were written, changed or removed by hand."""
+
+    dashboard: str
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceChanged:
+    """Somebody opened or left a dashboard, or began or ended to edit it."""
 
     dashboard: str
 
@@ -67,12 +81,18 @@ class AccessChanged:
     user: str
 
 
-Change = RowsAdded | PayloadsAccepted | PipelineChanged | ReplayMoved | DashboardChanged | AccessChanged
+Change = (
+    RowsAdded
+    | PayloadsAccepted
+    | PipelineChanged
+    | ReplayMoved
+    | DashboardChanged
+    | AnnotationsChanged
+    | PresenceChanged
+    | AccessChanged
+)
 
-_TYPES: dict[str, type[Any]] = {
-    kind.__name__: kind
-    for kind in (RowsAdded, PayloadsAccepted, PipelineChanged, ReplayMoved, DashboardChanged, AccessChanged)
-}
+_TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Change)}
 
 
 def encode(change: Change) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -29,6 +30,10 @@ SYSTEM_COLUMNS = ("_time", "_received", "_payload", "_index")
 MOST_ROWS = 100_000
 ROWS = 10_000
 RECORDS = 1_000
+#: How far back a range can be moved, to be compared with.
+SHIFTS = ("previous", "1h", "1d", "1w", "1M", "1y")
+#: Characters of a condition; the values of a dashboard's variables stand in it.
+MOST_WHERE = 100_000
 
 _KEYS = ("pipeline", "select", "by", "every", "from", "to", "where", "limit", "timezone", "order", "cursor", "mapping")
 _EVERY = re.compile(r"([1-9][0-9]{0,4})([smhdwMy])")
@@ -74,8 +79,10 @@ def parse_query(document: Mapping[str, Any], now: datetime) -> QuerySpec:
         problems.append(("from", f"from ({start.isoformat()}) is after to ({end.isoformat()})"))
     order, descending = _order(document.get("order"), select, by, every is not None, aggregated, problems)
     where = document.get("where")
-    if where is not None and (not _is_text(where) or len(where) > 10_000):
-        problems.append(("where", "a condition is a text of at most 10,000 characters, such as \"site != 'lab'\""))
+    if where is not None and (not _is_text(where) or len(where) > MOST_WHERE):
+        problems.append(
+            ("where", f"a condition is a text of at most {MOST_WHERE:,} characters, such as \"site != 'lab'\"")
+        )
     cursor = document.get("cursor")
     if cursor is not None and (aggregated or not isinstance(cursor, str)):
         problems.append(("cursor", "a cursor is what `next` said of a query for records; aggregates have none"))
@@ -105,6 +112,23 @@ def parse_query(document: Mapping[str, Any], now: datetime) -> QuerySpec:
 def grid(spec: QuerySpec) -> Grid | None:
     """The buckets of a query; None where it has no `every`."""
     return Grid(*spec.every, ZoneInfo(spec.timezone)) if spec.every else None
+
+
+def earlier(spec: QuerySpec, shift: str) -> tuple[QuerySpec, timedelta]:
+    """The query over a range before its own, and how far before it: by its own length (`previous`), or by a step of
+    `SHIFTS` on the calendar of its time zone. Invalid for any other text."""
+    if shift not in SHIFTS:
+        raise Invalid(problems=[("range.shift", f"'{_shown(shift)}' is none of {', '.join(SHIFTS)}")])
+    length = spec.end - spec.start
+    try:
+        start = (
+            spec.start - length if shift == "previous" else _shift(spec.start, -1, shift[1:], ZoneInfo(spec.timezone))
+        )
+        if start < _EARLIEST:
+            raise OverflowError
+    except (OverflowError, ValueError):
+        raise Invalid(problems=[("range.shift", "there is no such range before the year 2")]) from None
+    return replace(spec, start=start, end=start + length), spec.start - start
 
 
 def parse_every(text: str) -> tuple[int, str]:
@@ -318,8 +342,11 @@ def _order(
         return "", False
     columns = [*(["time"] if bucketed else []), *by, *(measure.name for measure in select)]
     if not aggregated:
-        problems.append(("order", "records come newest first; order goes with agg"))
-    elif not isinstance(value, str) or value.removeprefix("-") not in columns:
+        columns = ["_time", *columns]
+    if not aggregated and not select and _is_text(value) and value.removeprefix("-"):
+        # Whole records: what fields there are is known beside the mapping.
+        return value.removeprefix("-"), value.startswith("-")
+    if not isinstance(value, str) or value.removeprefix("-") not in columns:
         problems.append(
             ("order", f"one of the columns is meant, with - before it for the greatest first: {', '.join(columns)}")
         )

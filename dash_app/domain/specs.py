@@ -166,6 +166,34 @@ class Dashboard:
 
 
 @dataclass(frozen=True, slots=True)
+class DashboardLine:
+    """A dashboard as a list shows it. `tiles`: how many; `starred`: by the one who asks."""
+
+    id: UUID
+    uid: str
+    title: str
+    description: str
+    folder: str
+    tags: Sequence[str]
+    tiles: int
+    revision: int
+    updated_at: datetime
+    updated_by: str
+    starred: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardVersion:
+    """One saved state of a dashboard. `note`: why, in the words of who saved it. `document`: empty in long lists."""
+
+    revision: int
+    document: Mapping[str, Any]
+    note: str
+    author: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class SilverVersion:
     """One version's tables in a generation: where a pipeline's mapped rows are, and what columns they have.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -56,6 +57,16 @@ def encode(topic: str, seq: int, kind: FrameKind, table: Table, at: int | None =
         },
         default=str,
     )
+
+
+def packet(message: bytes) -> bytes:
+    """A text message as a server puts it on a WebSocket (RFC 6455): whole, unmasked, and the same for everybody."""
+    length = len(message)
+    if length < 126:
+        return struct.pack("!BB", 0x81, length) + message
+    if length < 1 << 16:
+        return struct.pack("!BBH", 0x81, 126, length) + message
+    return struct.pack("!BBQ", 0x81, 127, length) + message
 
 
 def encode_error(topic: str, title: str, detail: str) -> bytes:

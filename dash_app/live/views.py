@@ -16,23 +16,17 @@ from typing import Any, Protocol
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import orjson
 import polars as pl
 
 from dash_app.domain.buckets import Grid
 from dash_app.domain.changes import Change, PipelineChanged, RowsAdded
-from dash_app.domain.errors import Invalid
-from dash_app.domain.query import parse_query
+from dash_app.domain.query import earlier, parse_query
 from dash_app.domain.specs import Pipeline, PipelineStats, QuerySpec
 from dash_app.live.frames import Table
-from dash_app.live.replays_view import ReplaysView
 from dash_app.pipelines.query import Column, Queries, pick_every, record_columns
 from dash_app.storage import catalog, ledger, silver_read
 from dash_app.storage.engine import Database
 from dash_app.storage.silver_columns import SYSTEM
-
-#: How wide a chart may ask its buckets to be chosen for.
-MOST_POINTS = 2000
 
 
 @dataclass(slots=True)
@@ -87,35 +81,48 @@ class QueryView:
     end: str
     timezone: str
     points: int
+    #: How far back the range is moved, to be compared with: `previous` (by its own length) or a step such as 1w.
+    shift: str = ""
+    #: Seconds after which it is read anew, in place of being told of what comes; 0: it is told.
+    beat: float = 0
     pause: float = 0.03
     moves: float | None = None
 
     def __post_init__(self) -> None:
-        if ("now" in self.start or "now" in self.end) and not self._by_time():
-            # A single number over the last hour changes as the hour moves on, rows or none.
+        relative = "now" in self.start or "now" in self.end
+        if self.beat:
+            self.moves = self.beat
+        elif relative and (self.shift or not self._by_time()):
+            # A single number over the last hour changes as the hour moves on, rows or none; and so does what was shown
+            # a week ago.
             self.moves = 10.0
 
     def concerns(self, change: Change) -> bool:
+        if self.beat and isinstance(change, RowsAdded):
+            return False
         return isinstance(change, RowsAdded | PipelineChanged) and change.pipeline == str(self.pipeline)
 
     def _by_time(self) -> bool:
         return bool(self.query.get("every")) or self.kind == "line"
 
-    def _spec(self, now: datetime) -> QuerySpec:
+    def _spec(self, now: datetime) -> tuple[QuerySpec, timedelta]:
+        """The query as of now, and how far back its range was moved."""
         document = dict(self.query) | {"from": self.start, "to": self.end, "timezone": self.timezone}
         if document.get("every") == "auto" or (self.kind == "line" and not document.get("every")):
             document["every"] = "1m"
             reach = parse_query(document, now)
             document["every"] = pick_every(reach.end - reach.start, self.points)
-        return parse_query(document, now)
+        spec = parse_query(document, now)
+        return earlier(spec, self.shift) if self.shift else (spec, timedelta())
 
     def snapshot(self) -> Table:
-        return self._read(self._spec(datetime.now(UTC)))
+        spec, back = self._spec(datetime.now(UTC))
+        return self._read(spec, back)
 
     def update(self, touched: Touched) -> Table | None:
         if touched.everything or touched.low is None or touched.high is None or not self._by_time():
             return None
-        spec = self._spec(datetime.now(UTC))
+        spec, back = self._spec(datetime.now(UTC))
         assert spec.every is not None
         low = max(spec.start, datetime.fromtimestamp(touched.low / 1000, UTC))
         high = min(spec.end, datetime.fromtimestamp(touched.high / 1000, UTC) + timedelta(milliseconds=1))
@@ -124,16 +131,22 @@ class QueryView:
         grid = Grid(*spec.every, ZoneInfo(spec.timezone))
         # Whole buckets: the first that was touched from its beginning, the last to its end.
         begin = max(spec.start, grid.floor(low))
-        return self._read(replace(spec, start=begin, end=min(spec.end, grid.after(high))), spec)
+        return self._read(replace(spec, start=begin, end=min(spec.end, grid.after(high))), back, spec)
 
-    def _read(self, spec: QuerySpec, shown: QuerySpec | None = None) -> Table:
+    def _read(self, spec: QuerySpec, back: timedelta, shown: QuerySpec | None = None) -> Table:
         """The answer to `spec` as rows of a chart that shows `shown`."""
         extra: dict[str, Any] = {}
         if spec.every is not None:
             # In words of the calendar: a month has no length in milliseconds.
             extra |= {"bucket": "{}{}".format(*spec.every), "timezone": spec.timezone}
+        if self.shift:
+            extra["shift"] = back // timedelta(milliseconds=1)
+        if spec.order:
+            extra["order"] = f"-{spec.order}" if spec.descending else spec.order
         with self.database.team(self.team) as unit:
             result = self.queries.answer(unit, spec)
+            if result.next:
+                extra["next"] = result.next
             if result.frame.is_empty():
                 extra["last"] = _ms(catalog.stats(unit, [self.pipeline])[self.pipeline].last_received)
         keyed = not spec.aggregated or spec.every is not None
@@ -280,58 +293,6 @@ class PipelinesView:
         (then, count) = seen[0]
         elapsed = now - then
         return (records - count) / elapsed if elapsed > 0.5 else None
-
-
-def open_view(database: Database, queries: Queries, team: UUID, request: Mapping[str, Any]) -> tuple[str, View]:
-    """The view that a subscription asks for, and the name that equal requests of one team share."""
-    kind = request.get("kind")
-    query = request.get("query") or {}
-    if not isinstance(query, Mapping):
-        raise Invalid(problems=[("query", "a query is an object")])
-    if kind == "pipelines":
-        return "pipelines", PipelinesView(database, team)
-    if not isinstance(query.get("pipeline"), str):
-        raise Invalid(problems=[("query.pipeline", "the slug or id of a pipeline is needed")])
-    with database.team(team) as unit:
-        # By its id from here on: a slug can become another pipeline's while somebody watches.
-        pipeline = catalog.pipeline(unit, query["pipeline"]).id
-    if kind == "replays":
-        return f"replays {pipeline}", ReplaysView(database, team, pipeline)
-    if kind == "records":
-        limit = query.get("limit", 100)
-        if not isinstance(limit, int) or not 1 <= limit <= 500:
-            raise Invalid(problems=[("query.limit", "1 to 500")])
-        return f"records {pipeline} {limit}", RecordsView(database, team, pipeline, limit)
-    reach = request.get("range") or {}
-    points = request.get("points", 600)
-    if not isinstance(reach, Mapping) or not isinstance(points, int | float):
-        raise Invalid(problems=[("range", 'such as {"from": "now-1h", "to": "now"}')])
-    # Browsers ask for one of few widths, so that viewers with windows of about the same size share one read.
-    bounded = min(MOST_POINTS, max(10, int(points)))
-    view = QueryView(
-        database,
-        queries,
-        team,
-        pipeline,
-        str(kind),
-        {**query, "pipeline": str(pipeline)},
-        str(reach.get("from", "now-24h")),
-        str(reach.get("to", "now")),
-        str(request.get("timezone") or "UTC"),
-        bounded,
-    )
-    name = orjson.dumps(
-        [
-            view.kind,
-            view.query,
-            view.start,
-            view.end,
-            view.timezone,
-            bounded if view.query.get("every") in (None, "auto") else 0,
-        ],
-        option=orjson.OPT_SORT_KEYS,
-    ).decode()
-    return name, view
 
 
 def _ms(moment: datetime | None) -> int | None:

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any
 from bokeh.server.auth_provider import AuthProvider
 from tornado.web import RequestHandler
 
-from dash_app.pages import mapping_editor, new_pipeline
+from dash_app.pages import dashboard_editor, mapping_editor, new_dashboard, new_pipeline
 from dash_app.pages.compare import CompareHandler
+from dash_app.pages.dashboard import DashboardActions, DashboardHandler
+from dash_app.pages.dashboard_versions import VersionsActions, VersionsHandler
+from dash_app.pages.dashboards import DashboardsActions, DashboardsHandler
 from dash_app.pages.documents import document
+from dash_app.pages.embed import EmbedHandler
 from dash_app.pages.gate import Gate, House, PageAuth
-from dash_app.pages.home import DashboardHandler, DashboardsHandler, HomeHandler, PipelinesHandler
+from dash_app.pages.home import HomeHandler, PipelinesHandler
 from dash_app.pages.pipeline import PipelineActions, PipelineHandler
 from dash_app.pages.plain import AssetHandler, NowhereHandler, slash_redirect
+from dash_app.pages.preferences import PreferencesActions
 from dash_app.pages.replays import ReplayActions
 from dash_app.pages.shell import STATIC
 
@@ -36,9 +41,14 @@ class Pages:
 
 
 def build(app: App, access: Gate, queries: Queries) -> Pages:
-    """The pages of a node. Panel serves the two on which something is edited, Tornado those that show."""
+    """The pages of a node. Panel serves those on which something is edited, Tornado those that show."""
     house = House(app, access, queries)
-    documents = {"/pipelines/new": new_pipeline, "/pipelines/{ref}/mapping": mapping_editor}
+    documents = {
+        "/pipelines/new": new_pipeline,
+        "/pipelines/{ref}/mapping": mapping_editor,
+        "/dashboards/new": new_dashboard,
+        "/dashboards/{uid}/edit": dashboard_editor,
+    }
     given = {"house": house}
     return Pages(
         routes={route: document(module.build) for route, module in documents.items()},
@@ -51,7 +61,13 @@ def build(app: App, access: Gate, queries: Queries) -> Pages:
             (r"/pipelines/(?P<ref>[^/]+)/compare(?:/(?P<action>[a-z]+))?", CompareHandler, given),
             (r"/pipelines/(?P<ref>[^/]+)/replays/(?P<action>[a-z]+)", ReplayActions, given),
             (r"/dashboards", DashboardsHandler, given),
+            (r"/dashboards/list/(?P<action>[a-z]+)", DashboardsActions, given),
+            (r"/dashboards/(?P<uid>[^/]+)/versions", VersionsHandler, given),
+            (r"/dashboards/(?P<uid>[^/]+)/versions/(?P<action>[a-z]+)", VersionsActions, given),
+            (r"/preferences/(?P<action>[a-z]+)", PreferencesActions, given),
             (r"/dashboards/(?P<uid>[^/]+)", DashboardHandler, given),
+            (r"/dashboards/(?P<uid>[^/]+)/actions/(?P<action>[a-z]+)", DashboardActions, given),
+            (r"/embed/dashboards/(?P<uid>[^/]+)", EmbedHandler, given),
             (r"/assets/(.*)", AssetHandler, {"path": str(STATIC[0]), "version": house.shell.version}),
             slash_redirect(),
         ],

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from dash_app.pages.boundary import Problem
 from dash_app.pages.replayed import REPLAY_BADGES, VERSION_BADGES
 
 HERE = Path(__file__).parent
+_IMPORT = re.compile(r"""^\s*(?:import|export)\b[^;"']*?["'](\.{1,2}/[^"']+)["']""", re.MULTILINE)
 #: The page's own scripts and rules, and those that every screen shares; the first hides the second.
 STATIC = (HERE / "static", HERE.parent / "assets")
 ECHARTS = "/static/extensions/panel/bundled/echarts/echarts@6.0.0/dist/echarts.min.js"
@@ -42,6 +45,28 @@ def in_script(value: Any) -> Markup:
     """A value as JSON that can stand inside a <script type="application/json"> element."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+@cache
+def modules_of(name: str) -> tuple[str, ...]:
+    """The modules that a module imports, directly or by others, in the order in which they are met: a browser that is
+    told of them at once need not read one to know of the next."""
+    found = [name]
+    for module in found:  # grows while it is walked
+        file = next((folder / module for folder in STATIC if (folder / module).is_file()), None)
+        if file is None:
+            raise FileNotFoundError(f"{found[0]} leads to {module}, which is not there")
+        for address in _IMPORT.findall(file.read_text("utf-8")):
+            wanted = posixpath.normpath(posixpath.join(posixpath.dirname(module), address))
+            if wanted not in found:
+                found.append(wanted)
+    return tuple(found)
+
+
+def preloads(assets: str, name: str) -> Markup:
+    """Elements that have a page's modules fetched at once; `assets`: where they are served."""
+    link = Markup('<link rel="modulepreload" href="{}/{}">')
+    return Markup("").join(link.format(assets, module) for module in modules_of(name))
 
 
 class Shell:
@@ -67,6 +92,7 @@ class Shell:
             "cell": words.cell,
             "moment": words.moment,
             "left": words.left,
+            "sentence": words.sentence,
             "share": words.share,
         }
         self._environment.globals |= {
@@ -76,6 +102,7 @@ class Shell:
             "REPLAY_BADGES": REPLAY_BADGES,
             "VERSION_BADGES": VERSION_BADGES,
             "echarts": ECHARTS,
+            "preloads": preloads,
         }
 
     @cached_property

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dash_app.domain.specs import Dashboard, Pipeline, PipelineStats
+from dash_app.domain.specs import DashboardLine, Pipeline, PipelineStats
 
 if TYPE_CHECKING:
     from dash_app.storage.ledger import Poll, Run
@@ -33,7 +33,7 @@ class Overview:
     """What the first page shows. `today`: records of the last 24 hours; None where they were not counted."""
 
     lines: Sequence[Line]
-    dashboards: Sequence[Dashboard]
+    dashboards: Sequence[DashboardLine]
     today: int | None
 
     @property

@@ -33,6 +33,11 @@ def plural(value: int, one: str, many: str = "") -> str:
     return f"{count(value)} {one if value == 1 else many or one + 's'}"
 
 
+def sentence(text: str) -> str:
+    """A text as the beginning of a sentence: what stands behind the first letter stays as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def size(value: int | None) -> str:
     """Bytes in decimal units: 532 B, 1.3 kB, 12 MB."""
     if value is None:

@@ -7,27 +7,28 @@ never holds up the server's event loop, and raise DashError; what they answer ar
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from dash_app.app import App
 from dash_app.domain.access import Principal
-from dash_app.domain.errors import BadRequest, Conflict, DashError, Invalid, NotFound, Unauthorized
+from dash_app.domain.errors import DashError, Invalid, NotFound
 from dash_app.domain.events import PayloadInfo
 from dash_app.domain.ids import as_uuid
 from dash_app.domain.kinds import Kind
 from dash_app.domain.mapping import mapping_text, parse_mapping
 from dash_app.domain.mapping_edits import ordered
-from dash_app.domain.specs import Dashboard, MappingVersion, Pipeline
+from dash_app.domain.specs import MappingVersion, Pipeline
 from dash_app.live.replays_view import active_and_back, told
 from dash_app.live.views import health
 from dash_app.pages.compared import Compared
-from dash_app.pages.replayed import Refused, Standing, Table, Traced, Travel, VersionLine
+from dash_app.pages.replayed import Refused, Standing, Table, Traced, VersionLine
 from dash_app.pages.shown import Created, Detail, Line, Overview
+from dash_app.pages.workspace_dashboards import DashboardDesk, dashboard_of
 from dash_app.pipelines import comparisons as compared
-from dash_app.pipelines import dashboards as dashboard_documents
 from dash_app.pipelines import drift, rollout, setup
 from dash_app.pipelines.comparisons import Side
 from dash_app.pipelines.difference import Difference
@@ -35,13 +36,12 @@ from dash_app.pipelines.drift import Report
 from dash_app.pipelines.lineage import lay_out
 from dash_app.pipelines.mapping_difference import mapping_difference
 from dash_app.pipelines.preview import MAX_PAYLOADS
-from dash_app.pipelines.propose import propose_dashboard
-from dash_app.pipelines.query import Queries
 from dash_app.pipelines.samples import Samples
 from dash_app.storage import (
     bronze,
     catalog,
     comparisons,
+    dashboards,
     drafts,
     generations,
     ledger,
@@ -60,9 +60,6 @@ from dash_app.storage.replays import Replay
 from dash_app.storage.unit import Unit
 
 T = TypeVar("T")
-#: Answers who the same browser is now; None where its session has ended.
-Renew = Callable[[], Awaitable[Principal | None]]
-
 #: Rows of a page's lists.
 SHOWN = 100
 #: Bytes of payloads that the mapping's editor holds to try mappings on.
@@ -71,42 +68,14 @@ SAMPLE_BYTES = 8 << 20
 COMPARISONS = 10
 #: Pipelines whose records of the last day the first page adds up.
 MOST_COUNTED = 40
+#: For so long a person who was allowed to read samples is not asked for anew.
+ALLOWED_SECONDS = 1.0
 
 
-class Workspace:
+class Workspace(DashboardDesk):
     """What one principal can see and do. `base`: how the browser reaches this server, such as http://127.0.0.1:5006."""
 
-    def __init__(self, app: App, queries: Queries, principal: Principal, base: str, renew: Renew) -> None:
-        self._app = app
-        self._queries = queries
-        self._renew = renew
-        self.principal = principal
-        self.base = (app.settings.public_url or base).rstrip("/")
-
-    async def _allow(self, action: str) -> None:
-        """Asks again who this is: a page may stay open for longer than its session, or than a role."""
-        principal = await self._renew()
-        if principal is None or (principal.user, principal.team) != (self.principal.user, self.principal.team):
-            raise Unauthorized("Your session has ended; log in again.")
-        self.principal = principal
-        principal.require(action)
-
-    async def _read(self, action: str, function: Callable[[Unit], T]) -> T:
-        await self._allow(action)
-
-        def run() -> T:
-            with self._app.database.team(self.principal.team) as unit:
-                return function(unit)
-
-        return await asyncio.to_thread(run)
-
-    async def _write(self, action: str, function: Callable[[Unit], T]) -> T:
-        def run(unit: Unit) -> T:
-            answer = function(unit)
-            unit.commit()
-            return answer
-
-        return await self._read(action, run)
+    _samples_allowed = -math.inf
 
     # Lists --------------------------------------------------------------------------------------------------------
 
@@ -128,17 +97,11 @@ class Workspace:
     async def pipelines(self) -> list[Line]:
         return await self._read("pipelines.read", lambda unit: self._lines(unit, catalog.pipelines(unit)))
 
-    async def dashboards(self) -> list[Dashboard]:
-        return await self._read("dashboards.read", catalog.dashboards)
-
-    async def dashboard(self, uid: str) -> Dashboard:
-        """NotFound where there is none."""
-        return await self._read("dashboards.read", lambda unit: catalog.dashboard(unit, uid))
-
     async def overview(self) -> Overview:
         def read(unit: Unit) -> Overview:
             lines = self._lines(unit, catalog.pipelines(unit))
-            return Overview(lines, catalog.dashboards(unit), self._today(unit, lines))
+            shown = sorted(dashboards.lines(unit, self.principal.user), key=lambda one: not one.starred)
+            return Overview(lines, shown, self._today(unit, lines))
 
         return await self._read("pipelines.read", read)
 
@@ -184,7 +147,7 @@ class Workspace:
                 script=signature.curl(url, "YOUR-SECRET") if signature is not None and url else "",
                 poll=ledger.poll(unit, found.id),
                 last_run=runs[0] if runs else None,
-                dashboard=_dashboard_of(catalog.dashboards(unit), found),
+                dashboard=dashboard_of(unit, found),
                 fields=[f.name for f in versions[0].columns] if versions and versions[0].created else [],
             )
 
@@ -219,22 +182,6 @@ class Workspace:
             return self._created(catalog.pipeline(unit, pipeline), secret)
 
         return await self._write("pipelines.write", rotate)
-
-    async def create_dashboard(self, pipeline: UUID) -> str:
-        """The uid of a new dashboard proposed for a pipeline. Conflict where there is no mapping to propose it from."""
-
-        def create(unit: Unit) -> str:
-            found = catalog.pipeline(unit, pipeline)
-            if found.mapping_version is None:
-                raise Conflict(
-                    "There is no mapping yet: send the first payload, or write a mapping, and then try again."
-                )
-            spec = parse_mapping(catalog.mapping(unit, found.id, found.mapping_version).document)
-            document = propose_dashboard(found, spec)
-            document["uid"] = dashboard_documents.free_uid(unit, document["uid"])
-            return dashboard_documents.create_dashboard(unit, self.principal.team, document, self.principal).uid
-
-        return await self._write("dashboards.write", create)
 
     # Drift --------------------------------------------------------------------------------------------------------
 
@@ -321,7 +268,10 @@ class Workspace:
 
     async def with_samples(self, function: Callable[[], T]) -> T:
         """What a function of samples answers, in a thread; for who may read payloads."""
-        await self._allow("payloads.read")
+        # They are in memory already, and asked about at every key that is pressed.
+        if time.monotonic() - self._samples_allowed > ALLOWED_SECONDS:
+            await self._allow("payloads.read")
+            self._samples_allowed = time.monotonic()
         return await asyncio.to_thread(function)
 
     async def look(self, pipeline: UUID) -> tuple[int, int]:
@@ -502,32 +452,6 @@ class Workspace:
             raise NotFound("the payloads of this group are not kept any more, so that they cannot be mapped again")
         return await self.map_again(pipeline, found), gone
 
-    # Time travel --------------------------------------------------------------------------------------------------
-
-    async def travel(self, dashboard: Dashboard, asked: str) -> Travel:
-        """`asked`: pairs of a pipeline and a mapping version, such as weather:3,quakes:2. NotFound for one that never
-        was, BadRequest for what is no such pair."""
-        wanted = _pairs(asked)
-
-        def read(unit: Unit) -> Travel:
-            chosen = []
-            for ref, version in wanted.items():
-                found = catalog.pipeline(unit, ref)
-                catalog.mapping(unit, found.id, version)
-                chosen.append((found, version, version in lineage.kept_versions(unit, found.id)))
-            offered: dict[UUID, tuple[Pipeline, Sequence[int]]] = {}
-            for tile in dashboard.document.get("tiles", []):
-                try:
-                    found = catalog.pipeline(unit, str(tile.get("query", {}).get("pipeline", "")))
-                except NotFound:
-                    continue
-                if found.id not in offered:
-                    versions = sorted(lineage.kept_versions(unit, found.id), reverse=True)
-                    offered[found.id] = (found, versions)
-            return Travel(chosen, [one for one in offered.values() if len(one[1]) > 1])
-
-        return await self._read("dashboards.read", read)
-
     # Comparing versions -------------------------------------------------------------------------------------------
 
     async def compare_sample(
@@ -673,27 +597,3 @@ def _opened(store: str, found: Trace) -> list[tuple[str, str]]:
         ("DuckDB", f"SELECT *, decode(body) AS text FROM '{place}' WHERE payload_id = {number};"),
         ("Polars", f'pl.scan_parquet("{place}").filter(pl.col("payload_id") == {number}).collect()'),
     ]
-
-
-def _pairs(asked: str) -> dict[str, int]:
-    made = {}
-    for pair in filter(None, (one.strip() for one in asked.split(","))):
-        name, _, version = pair.rpartition(":")
-        number = int(version) if version.isascii() and version.isdecimal() and len(version) <= 10 else 0
-        if not name or not 0 < number < 1 << 31:
-            raise BadRequest(f"'{pair[:60]}' is no mapping version of a pipeline; such as mapping=weather:3")
-        made[name] = number
-    return made
-
-
-def _dashboard_of(dashboards: Sequence[Dashboard], pipeline: Pipeline) -> str | None:
-    """The dashboard to open from a pipeline: the one named like it, else the first that shows nothing but it."""
-    names = {pipeline.slug, str(pipeline.id)}
-    for one in dashboards:
-        if one.uid == pipeline.slug:
-            return one.uid
-    for one in dashboards:
-        shown = {str(tile.get("query", {}).get("pipeline")) for tile in one.document.get("tiles", [])}
-        if shown and shown <= names:
-            return one.uid
-    return None

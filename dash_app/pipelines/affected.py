@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from dash_app.domain import variables
+from dash_app.domain.dashboards import queries_of
 from dash_app.domain.errors import Invalid
 from dash_app.domain.query import parse_query
 from dash_app.domain.specs import Dashboard, FieldSpec, MappingSpec, Pipeline, QuerySpec
+from dash_app.domain.templating import defaults
+from dash_app.domain.variables import Value
 from dash_app.pipelines.difference import Difference, FieldDifference
 from dash_app.pipelines.expressions import parse_filter
 from dash_app.pipelines.mapping_difference import renamed
@@ -41,30 +45,48 @@ def affected_tiles(
     subject = _Subject(a, b, difference)
     found = []
     for dashboard in dashboards:
+        values = defaults(dashboard.document)
         for tile in dashboard.document.get("tiles") or ():
-            query = tile.get("query") or {}
-            if query.get("pipeline") not in (pipeline.slug, str(pipeline.id)):
-                continue
-            spec = _parsed(dashboard.document, tile)
-            if spec is None:
-                continue
-            effect, why = subject.effect(spec, tile)
-            if why:
-                title = str(tile.get("title") or tile.get("kind") or "")
-                names = tuple(subject.used(spec))
-                found.append(
-                    AffectedTile(dashboard.uid, dashboard.title, str(tile.get("id")), title, effect, names, tuple(why))
-                )
+            made = _affected(dashboard, tile, values, pipeline, subject)
+            if made is not None:
+                found.append(made)
     return sorted(found, key=lambda one: (one.effect != "breaks", one.dashboard_title.lower()))
 
 
-def _parsed(dashboard: Mapping[str, Any], tile: Mapping[str, Any]) -> QuerySpec | None:
+def _affected(
+    dashboard: Dashboard, tile: Mapping[str, Any], values: Mapping[str, Value], pipeline: Pipeline, subject: _Subject
+) -> AffectedTile | None:
+    """What becomes of one tile, all its queries together; None where nothing does."""
+    effects: set[Effect] = set()
+    names: dict[str, None] = {}
+    reasons: dict[str, None] = {}
+    for query in queries_of(tile):
+        spec = _parsed(dashboard.document, tile, query, values)
+        if spec is None or spec.pipeline not in (pipeline.slug, str(pipeline.id)):
+            continue
+        effect, why = subject.effect(spec, tile)
+        if why:
+            effects.add(effect)
+            names |= dict.fromkeys(subject.used(spec))
+            reasons |= dict.fromkeys(why)
+    if not effects:
+        return None
+    title = str(tile.get("title") or tile.get("kind") or "")
+    worst: Effect = "breaks" if "breaks" in effects else "changes"
+    return AffectedTile(dashboard.uid, dashboard.title, str(tile.get("id")), title, worst, tuple(names), tuple(reasons))
+
+
+def _parsed(
+    dashboard: Mapping[str, Any], tile: Mapping[str, Any], query: Mapping[str, Any], values: Mapping[str, Value]
+) -> QuerySpec | None:
+    """A query of a tile as it is asked before anybody chooses a variable."""
     span = tile.get("time") or dashboard.get("time") or {}
-    query = {**span, "timezone": dashboard.get("timezone", "UTC"), **tile["query"]}
-    if query.get("every") == "auto":
-        query["every"] = "1m"
     try:
-        return parse_query(query, datetime.now(UTC))
+        asked = variables.apply({key: part for key, part in query.items() if key != "name"}, values)
+        whole = {**span, "timezone": dashboard.get("timezone", "UTC"), **asked}
+        if whole.get("every") == "auto":
+            whole["every"] = "1m"
+        return parse_query(whole, datetime.now(UTC))
     except Invalid:
         return None  # a document from before some rule: it shows nothing now either
 

@@ -27,7 +27,7 @@ from dash_app.pipelines.compare import compare
 from dash_app.pipelines.difference import Difference
 from dash_app.pipelines.mapping import Plan, compile_mapping
 from dash_app.pipelines.resources import Resources
-from dash_app.storage import bronze, catalog, comparisons, ledger, people
+from dash_app.storage import bronze, catalog, comparisons, dashboards, ledger, people
 from dash_app.storage.comparisons import Comparison
 from dash_app.storage.unit import Unit
 
@@ -199,7 +199,7 @@ def difference_of(comparison: Comparison) -> Difference | None:
 
 def tiles_of(unit: Unit, pipeline: Pipeline, a: Side, b: Side, difference: Difference) -> list[AffectedTile]:
     """Tiles of the team's dashboards, as they are now, that show something else under `b`."""
-    return affected_tiles(catalog.dashboards(unit), pipeline, a.spec, b.spec, difference)
+    return affected_tiles(dashboards.documents(unit), pipeline, a.spec, b.spec, difference)
 
 
 def _bounds(start: datetime | None, end: datetime | None) -> tuple[int, int]:

@@ -52,6 +52,8 @@ class Loose:
     records: list[Any] = field(default_factory=list)
     #: The record as it was written, where that is a text of its own.
     raws: list[bytes | None] = field(default_factory=list)
+    #: What `loose.columns_of` last made of places in these records, for who reads them again.
+    columns: Mapping[Any, Any] = field(default_factory=dict)
 
     def add(self, position: int, index: int, record: Any, raw: bytes | None = None) -> None:
         self.positions.append(position)

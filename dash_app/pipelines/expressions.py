@@ -40,6 +40,9 @@ MAX_LENGTH = 4000
 MAX_NODES = 200
 MAX_NESTING = 50
 MAX_LITERAL = 1000
+#: A query's condition may list what a viewer has ticked: so many values, which do not count as nodes.
+MAX_FILTER_LENGTH = 100_000
+MAX_LISTED = 1000
 
 
 _TYPES = {
@@ -83,6 +86,7 @@ _KEYWORDS = frozenset(
         "as",
     ]
 )
+_NUMERAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
       | (?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)(?![A-Za-z_0-9.])
@@ -159,13 +163,15 @@ class _Parser:
     def __init__(self, text: str, columns: Mapping[str, str], *, filtering: bool) -> None:
         if not isinstance(text, str):
             raise Invalid("an expression is text")
-        if len(text) > MAX_LENGTH:
-            raise Invalid(f"an expression has at most {MAX_LENGTH:,} characters, this one {len(text):,}")
+        longest = MAX_FILTER_LENGTH if filtering else MAX_LENGTH
+        if len(text) > longest:
+            raise Invalid(f"an expression has at most {longest:,} characters, this one {len(text):,}")
         self._columns = {name.lower(): Column(name, kind) for name, kind in columns.items()}
         self._filtering = filtering
         self._tokens = _tokens(text)
         self._next = 0
         self._nodes = 0
+        self._most = MAX_NODES
         self._nesting = 0
 
     def parse(self) -> Tree:
@@ -200,19 +206,20 @@ class _Parser:
     # -- making nodes
 
     def _node(self, tree: Tree, at: int) -> Tree:
-        self._nodes += 1
-        if self._nodes > MAX_NODES:
-            self._fail(f"an expression has at most {MAX_NODES} operations, names and values", at)
+        self._count(1, at)
         return tree
+
+    def _count(self, more: int, at: int) -> None:
+        self._nodes += more
+        if self._nodes > self._most:
+            self._fail(f"an expression has at most {MAX_NODES} operations, names and values", at)
 
     def _call(self, name: str, args: tuple[Tree, ...], type_: str, at: int) -> Tree:
         return self._node(Call(name, args, type_), at)
 
     def _again(self, tree: Tree, times: int, at: int) -> None:
         """Count a part that is written once and worked out several times, or nesting would multiply without end."""
-        self._nodes += times * size_of(tree)
-        if self._nodes > MAX_NODES:
-            self._fail(f"an expression has at most {MAX_NODES} operations, names and values", at)
+        self._count(times * size_of(tree), at)
 
     def _is(self, tree: Tree, type_: str, what: str, at: int) -> Tree:
         fits = tree.type in (type_, "null") or (type_ == "number" and tree.type == "integer")
@@ -221,8 +228,12 @@ class _Parser:
         return tree
 
     def _alike(self, trees: list[Tree], what: str, at: int) -> tuple[tuple[Tree, ...], str]:
-        """The values as one type, which is also given: numbers mix, a text becomes a time beside times."""
+        """The values as one type, which is also given: numbers mix, a text becomes a time beside times, and in a
+        query's condition a text written down becomes a number beside numbers, true or false beside booleans."""
         types = {tree.type for tree in trees} - {"null"}
+        if self._filtering and "text" in types and len(types) > 1 and types <= {"text", "number", "integer", "boolean"}:
+            trees = [self._as_written(tree, types, at) for tree in trees]
+            types = {tree.type for tree in trees} - {"null"}
         if "timestamp" in types and types <= {"timestamp", "text"}:
             trees = [self._moment(tree, at) if tree.type == "text" else tree for tree in trees]
             types = {"timestamp"}
@@ -232,6 +243,22 @@ class _Parser:
             found = " and ".join(_named(tree) for tree in trees if tree.type != "null")
             self._fail(f"{what} takes values of one type, found {found[:200]}", at)
         return tuple(trees), next(iter(types), "null")
+
+    def _as_written(self, tree: Tree, types: set[str], at: int) -> Tree:
+        """A text written down, read as what stands beside it: a dashboard's variables are texts whatever they mean."""
+        if not isinstance(tree, Literal) or not isinstance(tree.value, str):
+            return tree
+        text = tree.value.strip()
+        if types == {"text", "boolean"}:
+            if text.lower() not in ("true", "false"):
+                self._fail(f"'{text[:60]}' is neither true nor false", at)
+            return Literal(text.lower() == "true", "boolean")
+        if "boolean" in types or not _NUMERAL.fullmatch(text):
+            self._fail(f"'{text[:60]}' is not a number", at)
+        numeral = self._numeral(_Token("number", text.lstrip("+-"), at))
+        if text.startswith("-") and isinstance(numeral.value, int | float):
+            return Literal(-numeral.value, numeral.type)
+        return numeral
 
     def _moment(self, tree: Tree, at: int) -> Tree:
         if not isinstance(tree, Literal):
@@ -305,7 +332,7 @@ class _Parser:
             above = self._call("ge", (value, low), "boolean", token.at)
             return self._call("and", (above, self._call("le", (value, high), "boolean", token.at)), "boolean", token.at)
         if token.text == "in":
-            options = self._arguments()
+            options = self._listed() if self._filtering else self._arguments()
             if not options:
                 self._fail("in needs at least one value", token.at)
             self._again(left, sum(not isinstance(option, Literal) for option in options), token.at)
@@ -462,6 +489,16 @@ class _Parser:
         """Values between brackets, for `in`."""
         self._expect("(")
         return self._until_bracket()
+
+    def _listed(self) -> list[Tree]:
+        """As `_arguments`; values written down do not count, as long as there are not too many."""
+        at = self._peek.at
+        self._most += MAX_LISTED
+        options = self._arguments()
+        self._most -= MAX_LISTED
+        written = sum(isinstance(option, Literal) for option in options)
+        self._count(-min(written, MAX_LISTED), at)
+        return options
 
     def _until_bracket(self) -> list[Tree]:
         args: list[Tree] = []

@@ -16,7 +16,7 @@ import orjson
 import polars as pl
 
 from dash_app.domain.specs import PathStep
-from dash_app.pipelines.decode import Unreadable, parse_json, printable, shown, value_at
+from dash_app.pipelines.decode import Loose, Unreadable, parse_json, printable, shown, value_at
 from dash_app.pipelines.expression_plan import (
     BLANKS,
     FALSE_TEXTS,
@@ -96,18 +96,25 @@ def column_of(values: Sequence[Any], want: str, *, textual: bool) -> tuple[pl.Se
 
 
 def columns_of(
-    records: Sequence[Any], leaves: Sequence[Leaf], *, textual: bool
+    loose: Loose, leaves: Sequence[Leaf], *, textual: bool
 ) -> tuple[pl.DataFrame, dict[int, tuple[Leaf, str]]]:
     """All leaves of these records as columns; and for each record to be rejected, the first leaf that does not fit and
-    why."""
+    why. Places that the last leaves had as well are not read again."""
     series = []
     failing: dict[int, tuple[Leaf, str]] = {}
+    known = loose.columns
+    used: dict[Any, tuple[pl.Series, dict[int, str]]] = {}
     for leaf in leaves:
-        column, reasons = column_of(values_at(records, leaf.path), leaf.want, textual=textual)
+        place = (leaf.path, leaf.want, textual)
+        read = known.get(place) or used.get(place)
+        if read is None:
+            read = column_of(values_at(loose.records, leaf.path), leaf.want, textual=textual)
+        column, reasons = used[place] = read
         series.append(column.alias(leaf.column))
         if leaf.rejects:
             for row, reason in reasons.items():
                 failing.setdefault(row, (leaf, reason))
+    loose.columns = used
     return pl.DataFrame(series), failing
 
 

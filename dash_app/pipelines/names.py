@@ -32,6 +32,12 @@ _UNITS = {
 #: One letter is a unit only behind another word: `temp_c`, but not `c`.
 _ALONE = frozenset({"humidity", "latitude", "longitude", "lat", "lon", "bytes", "percent", "percentage"})
 
+#: Words of a condition, which as the names of fields stand in quotes there.
+_KEYWORDS = frozenset(
+    {"and", "as", "between", "case", "cast", "distinct", "else", "end", "false", "from", "ilike", "in", "is", "like"}
+    | {"not", "null", "or", "similar", "then", "true", "when"}
+)
+
 
 def field_name(steps: Sequence[PathStep], taken: set[str]) -> str:
     """A valid name of a field for a path, unlike those `taken` (in lower case; it is added to them)."""
@@ -64,3 +70,13 @@ def unit_of(name: str) -> str:
         if end in _UNITS and (len(words) > count or end in _ALONE):
             return _UNITS[end]
     return ""
+
+
+def in_words(name: str) -> str:
+    """A field's name as people would say it: `bodyTemp_c` → `body temp c`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("_", " ").strip().lower()
+
+
+def in_condition(name: str) -> str:
+    """A field's name as a condition takes it: in quotes where it is a word of conditions itself."""
+    return f'"{name}"' if name.lower() in _KEYWORDS else name

@@ -11,8 +11,10 @@ fails.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -62,6 +64,19 @@ class Mapped:
     filtered: int
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What stands in some payloads, before any of it is judged: the same for every plan that reads as `how` says.
+
+    It is never changed, but for the columns that its records remember. `strict`: leaves that came down the strict road.
+    """
+
+    payloads: Sequence[Payload]
+    how: tuple[Any, ...]
+    decoder: Decoder
+    strict: Sequence[pl.DataFrame]
+
+
 class Plan:
     """A compiled mapping. It holds no state between runs and may be used by several threads."""
 
@@ -74,6 +89,7 @@ class Plan:
         plain = strict is not False and spec.records is None and all(leaf.origin != "payload" for leaf in self._outer)
         self._strict_from = 0 if strict else STRICT_FROM_BYTES
         self._strict = StrictRoad.of(self._leaves) if plain else None
+        self._how = (spec.records, shape.scalars, self._strict, self._strict_from)
         self._columns = {
             "_time": times.MOMENT,
             "_received": times.MOMENT,
@@ -92,40 +108,36 @@ class Plan:
 
     def run(self, payloads: Sequence[Payload]) -> Mapped:
         """Map payloads (no two with one id). The order of the result is theirs by id, whatever order they come in."""
-        return _Run(self, sorted(payloads, key=lambda payload: payload.id)).mapped()
+        return self.judge(self.read(payloads))
+
+    def read(self, payloads: Sequence[Payload], known: Reading | None = None) -> Reading:
+        """The first half of a run; `known` itself where it is of the same payloads, read in the same way."""
+        ordered = sorted(payloads, key=lambda payload: payload.id)
+        if known is not None and known.how == self._how and _same(known.payloads, ordered):
+            return known
+        return _Reader(self, ordered).reading()
+
+    def judge(self, reading: Reading) -> Mapped:
+        """The second half: what a reading, by this plan or by one that reads alike, becomes under this mapping."""
+        return _Run(self, reading).mapped()
 
 
-class _Run:
-    """One batch on its way. `position` is a payload's place in it."""
+def _same(one: Sequence[Payload], other: Sequence[Payload]) -> bool:
+    return len(one) == len(other) and all(map(operator.is_, one, other))
+
+
+class _Reader:
+    """A batch on its way from bodies to what stands in them. `position` is a payload's place in it."""
 
     def __init__(self, plan: Plan, payloads: Sequence[Payload]) -> None:
         self.plan = plan
         self.payloads = payloads
         self.decoder = Decoder(plan.spec.records, plan._shape.scalars)
-        #: Leaves of records by the road that they came; `_row` says where a record is kept for showing it.
         self.strict: list[pl.DataFrame] = []
-        self.frames: list[pl.DataFrame] = []
-        self._lines: dict[int, list[bytes]] = {}
 
-    def mapped(self) -> Mapped:
+    def reading(self) -> Reading:
         self._decode()
-        self._type(self.decoder.typed, textual=False)
-        self._type(self.decoder.texts, textual=True)
-        return self._finish(self._with_outer(self._merged()))
-
-    def _merged(self) -> pl.DataFrame:
-        """All records in order. What came down the strict road is in order already, and mostly nearly all of them."""
-        empty = pl.DataFrame(schema=_PLACES | {leaf.column: WANTS[leaf.want] for leaf in self.plan._leaves})
-        place = pl.col("_pos").cast(pl.Int64) * 2**31 + pl.col("_index")
-        strict = pl.concat([empty, *self.strict])
-        if not self.frames:
-            return strict
-        loose = pl.concat(self.frames).with_columns(_place=place).sort("_place")
-        if not self.strict:
-            return loose.drop("_place")
-        return strict.with_columns(_place=place).merge_sorted(loose, "_place").drop("_place")
-
-    # -- from bodies to leaves
+        return Reading(self.payloads, self.plan._how, self.decoder, self.strict)
 
     def _decode(self) -> None:
         group: list[tuple[int, bytes]] = []
@@ -203,10 +215,42 @@ class _Run:
         for number in np.flatnonzero(np.bincount(strict.body[written], minlength=len(positions)) == 0).tolist():
             self._loosely(positions[number])
 
+
+class _Run:
+    """One batch on its way from what stands in it to records."""
+
+    def __init__(self, plan: Plan, reading: Reading) -> None:
+        self.plan = plan
+        self.payloads = reading.payloads
+        self.decoder = replace(reading.decoder, refusals=list(reading.decoder.refusals))
+        #: Leaves of records by the road that they came; `_row` says where a record is kept for showing it.
+        self.strict = reading.strict
+        self.frames: list[pl.DataFrame] = []
+        self._lines: dict[int, list[bytes]] = {}
+
+    def mapped(self) -> Mapped:
+        self._type(self.decoder.typed, textual=False)
+        self._type(self.decoder.texts, textual=True)
+        return self._finish(self._with_outer(self._merged()))
+
+    def _merged(self) -> pl.DataFrame:
+        """All records in order. What came down the strict road is in order already, and mostly nearly all of them."""
+        empty = pl.DataFrame(schema=_PLACES | {leaf.column: WANTS[leaf.want] for leaf in self.plan._leaves})
+        place = pl.col("_pos").cast(pl.Int64) * 2**31 + pl.col("_index")
+        strict = pl.concat([empty, *self.strict])
+        if not self.frames:
+            return strict
+        loose = pl.concat(self.frames).with_columns(_place=place).sort("_place")
+        if not self.strict:
+            return loose.drop("_place")
+        return strict.with_columns(_place=place).merge_sorted(loose, "_place").drop("_place")
+
+    # -- from leaves to records
+
     def _type(self, loose: Loose, *, textual: bool) -> None:
         if not loose.records:
             return
-        frame, failing = columns_of(loose.records, self.plan._leaves, textual=textual)
+        frame, failing = columns_of(loose, self.plan._leaves, textual=textual)
         # Rows of texts are counted on from the typed ones, so that one number tells where a record is kept.
         offset = len(self.decoder.typed.records) if textual else 0
         rows = np.arange(len(loose.records), dtype=np.int32)
@@ -221,8 +265,6 @@ class _Run:
             kept[list(failing)] = False
             frame = frame.filter(pl.Series(kept))
         self.frames.append(frame)
-
-    # -- from leaves to records
 
     def _with_outer(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The frame with the leaves that are the payload's or its headers'; records where those do not fit are

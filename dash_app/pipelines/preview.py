@@ -7,7 +7,7 @@ has typed on can call it off; since every record is judged by itself, portions g
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from dash_app.domain.events import Payload, Reject
 from dash_app.domain.mapping import parse_mapping
 from dash_app.domain.specs import MappingSpec
 from dash_app.pipelines.mapping import Mapped, compile_mapping, run_tests
-from dash_app.pipelines.plan import Plan
+from dash_app.pipelines.plan import Plan, Reading
 
 #: Payloads that a preview maps at most.
 MAX_PAYLOADS = 100
@@ -75,17 +75,21 @@ def preview(
     payloads: Sequence[Payload],
     *,
     unwanted: Callable[[], bool] = lambda: False,
+    readings: MutableMapping[int, Reading] | None = None,
 ) -> Preview:
     """What a mapping document (or its plan) makes of payloads, and whether its tests hold.
 
-    Raises Invalid where the document is not valid, CalledOff when `unwanted` says that nobody waits any more.
+    `readings`: what was read for the preview before this one, by portion; used where it still holds, and brought up to
+    date. Raises Invalid where the document is not valid, CalledOff when `unwanted` says that nobody waits any more.
     """
     plan = mapping if isinstance(mapping, Plan) else compiled(mapping)
     parts: list[Mapped] = []
-    for portion in _portions(payloads):
+    readings = {} if readings is None else readings
+    for number, portion in enumerate(_portions(payloads)):
         if unwanted():
             raise CalledOff
-        parts.append(plan.run(portion))
+        reading = readings[number] = plan.read(portion, readings.get(number))
+        parts.append(plan.judge(reading))
     mapped = _together(parts) if parts else plan.run([])
     if unwanted():
         raise CalledOff

@@ -19,15 +19,17 @@ from zoneinfo import ZoneInfo
 import orjson
 import polars as pl
 
+from dash_app.domain import query_filters, variables
 from dash_app.domain.buckets import SECONDS
 from dash_app.domain.errors import Invalid
 from dash_app.domain.expressions import Tree
 from dash_app.domain.query import parse_query
-from dash_app.domain.specs import FieldSpec, FieldType, QuerySpec
+from dash_app.domain.specs import FieldSpec, FieldType, QuerySpec, SilverVersion
+from dash_app.domain.variables import MOST_VALUES
 from dash_app.pipelines.expressions import parse_filter
-from dash_app.storage import catalog, filters, silver_read
+from dash_app.storage import catalog, filters, silver_read, silver_running, silver_sorted
 from dash_app.storage.engine import Database
-from dash_app.storage.silver_columns import SYSTEM
+from dash_app.storage.silver_columns import SYSTEM, Condition
 from dash_app.storage.unit import Unit
 
 _NUMBERS: tuple[FieldType, ...] = ("number", "integer")
@@ -80,24 +82,26 @@ class QueryResult:
 class Queries:
     """Answers queries of teams from one database; every call is a transaction of its own, under row security."""
 
-    def __init__(self, database: Database, *, patience: float = silver_read.PATIENCE) -> None:
+    def __init__(self, database: Database, *, patience: float = silver_running.PATIENCE) -> None:
         self._database = database
         self._patience = patience
 
     def run(self, team: UUID, document: Mapping[str, Any], now: datetime | None = None) -> QueryResult:
         """The answer to a query document (`docs/query.md`); `now` is what relative times refer to.
 
+        Beside the keys of a query it may have `variables` and `filters` (`dash_app.domain.variables`).
+
         Raises Invalid for a document that is wrong, NotFound for a pipeline that the team does not have, TooSlow for a
         query that takes longer than ten seconds. NotFound too for a version whose records are not kept any more.
         """
-        spec = parse_query(document, now or datetime.now(UTC))
+        moment = now or datetime.now(UTC)
         try:
             with self._database.team(team) as unit:
-                return self.answer(unit, spec)
-        except silver_read.Moved:
+                return self.answer(unit, parse_query(resolve(unit, document), moment))
+        except silver_running.Moved:
             # Versions were exchanged between the look at the catalog and the statement: look again, once.
             with self._database.team(team) as unit:
-                return self.answer(unit, spec)
+                return self.answer(unit, parse_query(resolve(unit, document), moment))
 
     def answer(self, unit: Unit, spec: QuerySpec) -> QueryResult:
         """The answer within a transaction that is open already."""
@@ -113,21 +117,78 @@ class Queries:
             columns = _aggregate_columns(spec, fields)
         else:
             wanted = _record_fields(spec, fields)
-            answer = silver_read.latest(
-                unit,
-                versions,
-                spec.limit,
-                spec.cursor,
-                columns=list(wanted.values()),
-                start=spec.start,
-                end=spec.end,
-                condition=condition,
-                patience=self._patience,
-            )
+            answer = self._records(unit, versions, spec, wanted, condition)
             answer = replace(answer, frame=answer.frame.select(pl.nth(n).alias(name) for n, name in enumerate(wanted)))
             columns = record_columns(wanted)
         width = spec.every[0] * _MEAN_SECONDS[spec.every[1]] * 1000 if spec.every else None
         return QueryResult(answer.frame, columns, spec, width, answer.source, answer.truncated, answer.next)
+
+    def _records(
+        self,
+        unit: Unit,
+        versions: Sequence[SilverVersion],
+        spec: QuerySpec,
+        wanted: Mapping[str, FieldSpec],
+        condition: Condition,
+    ) -> silver_running.Answer:
+        columns = list(wanted.values())
+        if spec.order:
+            return silver_sorted.ordered(
+                unit,
+                versions,
+                spec.limit,
+                wanted[spec.order],
+                descending=spec.descending,
+                columns=columns,
+                start=spec.start,
+                end=spec.end,
+                cursor=spec.cursor,
+                condition=condition,
+                patience=self._patience,
+            )
+        return silver_read.latest(
+            unit,
+            versions,
+            spec.limit,
+            spec.cursor,
+            columns=columns,
+            start=spec.start,
+            end=spec.end,
+            condition=condition,
+            patience=self._patience,
+        )
+
+    def values(self, unit: Unit, query: Mapping[str, Any], now: datetime) -> QueryResult:
+        """The values that a field has in a range, ascending, `MOST_VALUES` at most; one column, `value`.
+
+        `query`: `pipeline`, `field` and, where wanted, `where`, `from`, `to`, `timezone`; its variables are in place.
+        Where the rollup keeps the field as a dimension it answers, else the records of the range.
+        """
+        field = query.get("field")
+        if not isinstance(field, str) or not field:
+            raise Invalid(problems=[("query.field", "the field whose values are meant")])
+        asked = {key: value for key, value in query.items() if key != "field"}
+        # One more, since records without a value are a group too.
+        document = {**asked, "by": [field], "select": [{"agg": "count", "as": "_count"}], "limit": MOST_VALUES + 1}
+        result = self.answer(unit, parse_query(document | {"order": field}, now))
+        frame = result.frame.select(pl.col(field).alias("value")).drop_nulls()
+        truncated = result.truncated or frame.height > MOST_VALUES
+        column = replace(result.columns[0], name="value")
+        return replace(result, frame=frame.head(MOST_VALUES), columns=[column], truncated=truncated)
+
+
+def resolve(unit: Unit, document: Mapping[str, Any]) -> dict[str, Any]:
+    """A query document with the values of its `variables` in place and its `filters` as part of its condition."""
+    if not isinstance(document, Mapping) or not document.keys() & {"variables", "filters"}:
+        return document  # type: ignore[return-value]  # parse_query says what is wrong with anything else
+    query = {key: value for key, value in document.items() if key not in ("variables", "filters")}
+    query = variables.apply(query, variables.parse_variables(document.get("variables")))
+    chosen = query_filters.parse_filters(document.get("filters"))
+    pipeline = query.get("pipeline")
+    if not chosen or not isinstance(pipeline, str):
+        return query
+    found = catalog.versions(unit, catalog.pipeline(unit, pipeline).id)
+    return query_filters.filtered(query, chosen, {f.name: f.type for f in silver_read.newest_fields(found)})
 
 
 # What is asked, beside the mapping -----------------------------------------------------------------------------------
@@ -144,6 +205,8 @@ def _check(spec: QuerySpec, fields: Mapping[str, FieldSpec]) -> None:
     """Invalid where the query names fields that are not there, or aggregates what cannot be aggregated so."""
     known = ", ".join(fields) or "none yet"
     problems = []
+    if spec.order and not spec.aggregated:
+        problems += _order_problems(spec, fields)
     for number, name in enumerate(spec.by):
         if name not in fields:
             problems.append((f"by[{number}]", f"there is no field '{name[:60]}'; there are {known}"))
@@ -162,6 +225,17 @@ def _check(spec: QuerySpec, fields: Mapping[str, FieldSpec]) -> None:
             problems.append((f"select[{number}].agg", wrong))
     if problems:
         raise Invalid(problems=problems)
+
+
+def _order_problems(spec: QuerySpec, fields: Mapping[str, FieldSpec]) -> list[tuple[str, str]]:
+    chosen = {m.name: m.field for m in spec.select} if spec.select else dict.fromkeys((*SYSTEM, *fields))
+    if spec.order != "_time" and spec.order not in chosen:
+        shown = f"there is no column '{spec.order[:60]}' to order records by; there are {', '.join(chosen)}"
+        return [("order", shown)]
+    found = fields.get(chosen.get(spec.order) or spec.order)
+    if found is not None and found.type == "json":
+        return [("order", f"'{spec.order}' is json, which has no order")]
+    return []
 
 
 def _filter(text: str, fields: Mapping[str, FieldSpec]) -> Tree:

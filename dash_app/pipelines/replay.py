@@ -7,6 +7,8 @@ well. When no part is left, one commit points the pipeline at the new generation
 
 from __future__ import annotations
 
+import os
+import platform
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +35,15 @@ log = structlog.get_logger(__name__)
 #: Bodies of one step, and payloads.
 STEP_BYTES: Final = 8 << 20
 STEP_PAYLOADS: Final = 20_000
+#: A step beside the live road has this part of it: it ends sooner.
+_BESIDE_SHARE: Final = 8
+#: The live road counts as at work for so long after it has mapped something.
+_LATELY_SECONDS: Final = 2.0
+#: With payloads that wait for longer than this no step begins,
+_LIVE_LAG: Final = 0.1
+#: but for so long at most: a replay comes to its end also beside a road that is always late.
+_GIVE_WAY_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 0.02
 #: How long a task works before others in the queue get their turn.
 TURN_SECONDS: Final = 2.0
 #: A step that has begun so often without an end has killed workers, or fails each time.
@@ -62,6 +73,8 @@ class Replays(threading.local):
         self._open: tuple[UUID, int, int, Iterator[Payload]] | None = None
         self._ahead: list[Payload] = []
         self._opened = 0.0
+        #: Whether the live road is at work.
+        self._beside = False
 
     def _others_wanted(self, replay: UUID) -> bool:
         """Whether another worker would find something to do beside this one."""
@@ -81,7 +94,7 @@ class Replays(threading.local):
                 call_others()
                 called = True
             try:
-                outcome = self.step(replay)
+                outcome = self._step_beside(replay)
             except Permanent as error:
                 self._fail(replay, error)
                 return False
@@ -98,6 +111,25 @@ class Replays(threading.local):
             if replays.get(unit, replay).state in ("queued", "running"):
                 replays.move(unit, replay, "failed", error=error.message)
                 unit.commit()
+
+    def _step_beside(self, replay: UUID) -> Outcome:
+        """A step when its turn has come: what comes in now goes before what came in long ago.
+
+        While the live road is at work, half of the machine's cores are the replay's at most, its steps are short, and
+        none begins while payloads wait that have become late.
+        """
+        with self._app.database.ingest() as unit:
+            self._beside = replays.live_lately(unit, _LATELY_SECONDS) or replays.live_lag(unit) > _LIVE_LAG
+        if not self._beside:
+            return self.step(replay)
+        with self._app.database.ingest() as unit:
+            unit.execute("SET LOCAL idle_in_transaction_session_timeout = '1h'")
+            if not replays.take_place(unit, platform.node(), max(1, (os.cpu_count() or 1) // 2)):
+                return "wait"
+            until = time.monotonic() + _GIVE_WAY_SECONDS
+            while replays.live_lag(unit) > _LIVE_LAG and time.monotonic() < until:
+                time.sleep(_LOOK_SECONDS)
+            return self.step(replay)
 
     def step(self, replay: UUID) -> Outcome:
         """One step, from the part's lock to its commit."""
@@ -217,7 +249,7 @@ class Replays(threading.local):
         # Not to be gone on with unless this step ends well: the position is looked at again then.
         self._open = None
         # A throttled replay goes in small steps, so that it is even.
-        most = STEP_BYTES if now.throttle is None else STEP_BYTES // 32
+        most = STEP_BYTES // (32 if now.throttle is not None else _BESIDE_SHARE if self._beside else 1)
         stretch, size = self._ahead, sum(len(payload.body) for payload in self._ahead)
         self._ahead = []
         for payload in stream:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import itertools
 import threading
+import weakref
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from dash_app.domain.paths import format_path
 from dash_app.domain.specs import PathStep
 from dash_app.pipelines.decode import Decoder, Unreadable, body_kind, lines_of, parse_json, value_at, without_mark
 from dash_app.pipelines.infer import infer_mapping
+from dash_app.pipelines.plan import Reading
 from dash_app.pipelines.preview import Preview, preview
 from dash_app.pipelines.suggest import cut_into_lines, field_like, handed_in, inferred, named_field, place_of
 from dash_app.pipelines.trees import Node, children_of, tree_of
@@ -30,8 +32,34 @@ from dash_app.pipelines.trees import Node, children_of, tree_of
 _DOCUMENTS = 2
 _PREVIEWS = 8
 MAX_PASTED = 1 << 20
+#: Bodies whose readings this process keeps, of all that have an editor open; a reading takes several times as much.
+_READ_BYTES = 24 << 20
 
 Path = tuple[PathStep, ...]
+
+
+class _Readings:
+    """What was read of samples for their last preview, for as long as there is room: who was away longest goes
+    first."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._kept: weakref.WeakKeyDictionary[Samples, MutableMapping[int, Reading]] = weakref.WeakKeyDictionary()
+
+    def of(self, samples: Samples) -> MutableMapping[int, Reading]:
+        with self._lock:
+            kept = self._kept.pop(samples, {})
+            room = self._most - samples.size
+            for other in reversed(list(self._kept)):
+                room -= other.size
+                if room < 0:
+                    del self._kept[other]
+            self._kept[samples] = kept
+        return kept
+
+
+_readings = _Readings(_READ_BYTES)
 
 
 class Samples:
@@ -41,6 +69,7 @@ class Samples:
         self.payloads = sorted(payloads, key=lambda payload: payload.id, reverse=True)
         #: Whether they were pasted by hand rather than received.
         self.pasted = pasted
+        self.size = sum(len(payload.body) for payload in self.payloads)
         self._by_id = {payload.id: payload for payload in self.payloads}
         self._lock = threading.Lock()
         self._documents: OrderedDict[int, Any] = OrderedDict()
@@ -66,7 +95,7 @@ class Samples:
         with self._lock:
             known = self._previews.get(key)
         if known is None:
-            known = preview(document, self.payloads, unwanted=unwanted)
+            known = preview(document, self.payloads, unwanted=unwanted, readings=_readings.of(self))
             with self._lock:
                 self._previews[key] = known
                 while len(self._previews) > _PREVIEWS:

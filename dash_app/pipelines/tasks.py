@@ -35,11 +35,13 @@ from dash_app.pipelines.sources.guard import guarded_client
 from dash_app.storage import (
     bronze,
     comparisons,
+    dashboards,
     drafts,
     generation_upkeep,
     ledger,
     payloads,
     people,
+    presence,
     retention,
     sightings,
     silver,
@@ -155,6 +157,8 @@ class Queues:
             comparisons.prune(unit)
             sightings.prune_events(unit)
             drafts.prune(unit, datetime.now(UTC))
+            dashboards.prune(unit, datetime.now(UTC))
+            presence.prune(unit)
             people.prune_sessions(unit)
             unit.commit()
             floor = payload_id_floor(datetime.now(UTC) - payloads.DELIVERY_WINDOW)

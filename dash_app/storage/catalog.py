@@ -1,4 +1,4 @@
-"""What a team has set up: pipelines with their mappings' versions, and dashboards. Changes carry an optimistic lock.
+"""What a team has set up: pipelines with their mappings' versions. Changes carry an optimistic lock.
 
 Every function takes a unit of work and leaves the commit to its owner. Under a team's unit row security shows that
 team's rows alone, so that what another team has is not found, exactly like what does not exist.
@@ -14,12 +14,12 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from dash_app.domain import ids
-from dash_app.domain.changes import DashboardChanged, PipelineChanged
+from dash_app.domain.changes import PipelineChanged
 from dash_app.domain.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from dash_app.domain.mapping import parse_mapping
-from dash_app.domain.specs import Dashboard, MappingVersion, Pipeline, PipelineStats, SilverVersion
+from dash_app.domain.specs import MappingVersion, Pipeline, PipelineStats, SilverVersion
 from dash_app.storage import generations
-from dash_app.storage.tables import DashboardRow, MappingRow, PipelineRow, SilverVersionRow, Team
+from dash_app.storage.tables import MappingRow, PipelineRow, SilverVersionRow, Team
 from dash_app.storage.unit import Unit
 
 
@@ -305,87 +305,3 @@ def stats(unit: Unit, pipeline_ids: Sequence[UUID]) -> dict[UUID, PipelineStats]
         )
         for row in unit.rows(_STATS, (list(pipeline_ids),))
     }
-
-
-# Dashboards ----------------------------------------------------------------------------------------------------------
-
-
-def _dashboard(row: DashboardRow) -> Dashboard:
-    return Dashboard(
-        id=row.id,
-        team=row.team_id,
-        uid=row.uid,
-        title=row.title,
-        document=row.document,
-        revision=row.revision,
-        updated_at=row.updated_at,
-        updated_by=row.updated_by,
-    )
-
-
-def _find_dashboard(unit: Unit, uid: str) -> DashboardRow:
-    row = unit.session.scalars(
-        sa.select(DashboardRow).where(DashboardRow.uid == uid).execution_options(populate_existing=True)
-    ).one_or_none()
-    if row is None:
-        raise NotFound(f"no dashboard '{uid[:80]}'")
-    return row
-
-
-def create_dashboard(unit: Unit, team: UUID, document: Mapping[str, Any], *, author: str = "") -> Dashboard:
-    """A new dashboard from its document; Conflict where the uid is taken."""
-    uid = ids.check_slug(str(document.get("uid", "")))
-    row = DashboardRow(
-        id=ids.new_id(),
-        team_id=team,
-        uid=uid,
-        title=str(document.get("title") or uid),
-        document=dict(document),
-        updated_by=author,
-    )
-    unit.session.add(row)
-    try:
-        unit.session.flush()
-    except sa.exc.IntegrityError as error:
-        raise Conflict(f"there is a dashboard '{uid}' already") from error
-    unit.session.refresh(row)
-    unit.notify(DashboardChanged(str(row.id)))
-    return _dashboard(row)
-
-
-def dashboard(unit: Unit, uid: str) -> Dashboard:
-    return _dashboard(_find_dashboard(unit, uid))
-
-
-def dashboards(unit: Unit) -> list[Dashboard]:
-    """The team's dashboards by title."""
-    return [_dashboard(row) for row in unit.session.scalars(sa.select(DashboardRow).order_by(DashboardRow.title))]
-
-
-def update_dashboard(
-    unit: Unit,
-    uid: str,
-    document: Mapping[str, Any],
-    now: datetime,
-    *,
-    author: str = "",
-    expected_revision: int | None = None,
-) -> Dashboard:
-    row = _find_dashboard(unit, uid)
-    if expected_revision is not None and row.revision != expected_revision:
-        raise PreconditionFailed(f"the dashboard is at revision {row.revision}, not {expected_revision}; read it again")
-    row.document = dict(document) | {"uid": row.uid}
-    row.title = str(document.get("title") or row.uid)
-    row.revision += 1
-    row.updated_at = now
-    row.updated_by = author
-    unit.session.flush()
-    unit.notify(DashboardChanged(str(row.id)))
-    return _dashboard(row)
-
-
-def delete_dashboard(unit: Unit, uid: str) -> None:
-    row = _find_dashboard(unit, uid)
-    unit.session.delete(row)
-    unit.session.flush()
-    unit.notify(DashboardChanged(str(row.id)))

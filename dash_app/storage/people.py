@@ -218,6 +218,27 @@ def token_principal(unit: Unit, secret: str) -> Principal | None:
     return Principal(user, email, name, team, slug, team_name, min(Role[role], Role[member_role]), str(token), "token")
 
 
+def live_principal(unit: Unit, user: UUID, credential: str, via: str) -> Principal | None:
+    """Who a credential of a team's member stands for, looked up by its id instead of its secret; None where it has
+    ended, or the user is no member any more. Needs the team's unit."""
+    lives = (
+        "SELECT 1 FROM browser_sessions s WHERE s.user_id = u.id AND s.hash = decode(%(credential)s, 'hex') "
+        "AND s.expires_at > now()"
+        if via == "session"
+        else "SELECT 1 FROM api_tokens a WHERE a.user_id = u.id AND a.id = %(credential)s::uuid "
+        "AND a.revoked_at IS NULL"
+    )
+    row = unit.row(
+        "SELECT u.email, u.name, t.id, t.slug, t.name FROM members m JOIN users u ON u.id = m.user_id "
+        f"JOIN teams t ON t.id = m.team_id WHERE u.id = %(user)s AND NOT u.disabled AND EXISTS ({lives})",
+        {"user": user, "credential": credential},
+    )
+    if row is None:
+        return None
+    email, name, team, slug, team_name = row
+    return Principal(user, email, name, team, slug, team_name, Role.viewer, credential, via)
+
+
 # In a team -----------------------------------------------------------------------------------------------------------
 
 

@@ -304,6 +304,46 @@ def progress(
     unit.notify(ReplayMoved(str(replay.pipeline), str(replay.id)))
 
 
+# Beside the live road ------------------------------------------------------------------------------------------------
+
+#: The pipelines for which something waits, found by a step in the index for each, however much it is.
+_LIVE_LAG = """
+WITH RECURSIVE oldest AS (
+  (SELECT pipeline_id, created_at FROM batches ORDER BY pipeline_id, id LIMIT 1)
+  UNION ALL
+  SELECT n.pipeline_id, n.created_at FROM oldest o, LATERAL (
+    SELECT pipeline_id, created_at FROM batches WHERE pipeline_id > o.pipeline_id ORDER BY pipeline_id, id LIMIT 1) n
+)
+SELECT coalesce(max(extract(epoch FROM clock_timestamp() - o.created_at)), 0)::float8
+FROM oldest o JOIN pipelines p ON p.id = o.pipeline_id WHERE p.state = 'active'
+"""
+
+
+def live_lag(unit: Unit) -> float:
+    """For how many seconds the oldest payload waits that the live road could map."""
+    lag: float = unit.value(_LIVE_LAG)
+    return lag
+
+
+def live_lately(unit: Unit, seconds: float) -> bool:
+    """Whether the live road has mapped anything so lately."""
+    return (
+        unit.value(
+            "SELECT EXISTS (SELECT FROM pipeline_counts WHERE last_ingested > statement_timestamp() - %s)",
+            (timedelta(seconds=seconds),),
+        )
+        is True
+    )
+
+
+def take_place(unit: Unit, machine: str, places: int) -> bool:
+    """Whether one of a machine's places beside the live road was free; it is held until this transaction ends."""
+    return any(
+        unit.value("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 9))", (f"{machine} {place}",))
+        for place in range(places)
+    )
+
+
 # What is the replay's ------------------------------------------------------------------------------------------------
 
 

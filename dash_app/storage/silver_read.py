@@ -11,56 +11,27 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
 
 import polars as pl
-import psycopg
 
-from dash_app.domain.errors import Invalid, Transient
+from dash_app.domain.errors import Invalid
 from dash_app.domain.ids import payload_id_floor, payload_id_time
 from dash_app.domain.query import TooSlow
 from dash_app.domain.specs import FieldSpec, FieldType, Measure, QuerySpec, SilverVersion
 from dash_app.storage.silver_columns import SYSTEM, Binder, Condition, Statement, column
+from dash_app.storage.silver_running import PATIENCE, Answer, fetch, guarded, records_frame, to_frame
 from dash_app.storage.silver_sql import aggregate
 from dash_app.storage.silver_tables import qualified
 from dash_app.storage.unit import Unit
-
-#: How long a query may take, in seconds.
-PATIENCE = 10.0
-
-DTYPES: Mapping[FieldType, pl.DataType] = {
-    "number": pl.Float64(),
-    "integer": pl.Int64(),
-    "boolean": pl.Boolean(),
-    "text": pl.String(),
-    "timestamp": pl.Datetime("us", "UTC"),
-    "json": pl.String(),
-}
 
 #: The first window of payload ids looked at for the newest records, and how much wider the next one is.
 _WINDOW = timedelta(seconds=1)
 _WIDER = 10
 _WIDEST = timedelta(days=40_000)
 _DENSE = 500_000
-
-
-class Moved(Transient):
-    """The pipeline's tables were exchanged while they were being read; ask again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Rows as a frame. `source`: rollup | records | mixed; `truncated`: there are more rows than the limit; `next`: the
-    cursor of the following page of records."""
-
-    frame: pl.DataFrame
-    source: str = "records"
-    truncated: bool = False
-    next: str | None = None
 
 
 def everything(names: object, bind: Binder) -> str:
@@ -91,16 +62,16 @@ def aggregates(
     made = [version for version in versions if version.created]
     if not made or spec.start >= spec.end:
         nothing = [(*(0 if m.agg in ("count", "count_distinct") else None for m in spec.select),)]
-        return Answer(_frame([] if spec.by or spec.every else nothing, names, schema))
-    with _guard(unit, patience):
+        return Answer(to_frame([] if spec.by or spec.every else nothing, names, schema))
+    with guarded(unit, patience):
         statement = aggregate(made, spec, columns, condition, condition_fields, rollups=rollups)
-        rows = _rows(unit, statement)
+        rows = fetch(unit, statement)
         there = all(version.records_from is None or version.records_from <= spec.start for version in made)
         if there and statement.unsure and any(row[-1] for row in rows):
             # A first or last place claimed twice, or a deviation lost in rounding: the records know, if they are there.
             statement = aggregate(made, spec, columns, condition, condition_fields, rollups=False)
-            rows = _rows(unit, statement)
-    frame = _frame([row[: len(names)] for row in rows[: spec.limit]], names, schema)
+            rows = fetch(unit, statement)
+    frame = to_frame([row[: len(names)] for row in rows[: spec.limit]], names, schema)
     if not spec.order and (keys := names[: len(names) - len(spec.select)]):
         frame = frame.sort(keys, nulls_last=True, maintain_order=True)
     return Answer(frame, statement.source, len(rows) > spec.limit)
@@ -149,14 +120,14 @@ def latest(
     before = None if before_cursor is None else read_cursor(before_cursor)
     made = [version for version in versions if version.created]
     found: list[tuple[Any, ...]] = []
-    with _guard(unit, patience):
+    with guarded(unit, patience):
         for low, high in _windows(unit, made, before, monotonic() + patience):
             statement = _window(made, wanted, known, condition, low, high, before, start, end, limit + 1 - len(found))
-            found += _rows(unit, statement)
+            found += fetch(unit, statement)
             if len(found) > limit:
                 break
     following = write_cursor(*found[limit - 1][-2:]) if len(found) > limit else None
-    return Answer(_records_frame(found[:limit], wanted), truncated=following is not None, next=following)
+    return Answer(records_frame(found[:limit], wanted), truncated=following is not None, next=following)
 
 
 def records_of(unit: Unit, versions: Sequence[SilverVersion], payload: int, *, limit: int = 10_000) -> pl.DataFrame:
@@ -164,11 +135,11 @@ def records_of(unit: Unit, versions: Sequence[SilverVersion], payload: int, *, l
     wanted = [*SYSTEM.values(), *newest_fields(versions)]
     made = [version for version in versions if version.created]
     if not made:
-        return _records_frame([], wanted)
+        return records_frame([], wanted)
     known = {f.name: f for f in newest_fields(versions)}
-    with _guard(unit, PATIENCE):
-        rows = _rows(unit, _window(made, wanted, known, everything, payload, payload, None, None, None, limit, "ASC"))
-    return _records_frame(rows, wanted)
+    with guarded(unit, PATIENCE):
+        rows = fetch(unit, _window(made, wanted, known, everything, payload, payload, None, None, None, limit, "ASC"))
+    return records_frame(rows, wanted)
 
 
 def newest_fields(versions: Sequence[SilverVersion]) -> Sequence[FieldSpec]:
@@ -229,7 +200,7 @@ def _dense(unit: Unit, versions: Sequence[SilverVersion], low: int, high: int) -
     bind = Binder()
     between = f"_payload BETWEEN {bind(low, 'int8')} AND {bind(high, 'int8')} LIMIT {_DENSE}"
     parts = [f"(SELECT 1 FROM {qualified(version, version.table)} WHERE {between})" for version in versions]
-    ((count,),) = _rows(unit, Statement(f"SELECT count(*) FROM ({' UNION ALL '.join(parts)}) AS r", bind.params))
+    ((count,),) = fetch(unit, Statement(f"SELECT count(*) FROM ({' UNION ALL '.join(parts)}) AS r", bind.params))
     return bool(count >= _DENSE)
 
 
@@ -271,48 +242,3 @@ def _window(
 
 def _names(version: SilverVersion, known: Mapping[str, FieldSpec]) -> Callable[[str], str]:
     return lambda name: column(version, known[name])
-
-
-def _records_frame(rows: Sequence[tuple[Any, ...]], wanted: Sequence[FieldSpec]) -> pl.DataFrame:
-    return _frame([row[: len(wanted)] for row in rows], [f.name for f in wanted], [f.type for f in wanted])
-
-
-# Running -------------------------------------------------------------------------------------------------------------
-
-
-def _rows(unit: Unit, statement: Statement) -> list[tuple[Any, ...]]:
-    with unit.driver.cursor(binary=True) as cursor:
-        # Never prepared: a plan made without the values would not know how little of a year they touch.
-        cursor.execute(statement.sql.encode(), statement.params, prepare=False)
-        return cursor.fetchall()
-
-
-def _frame(rows: Sequence[tuple[Any, ...]], names: Sequence[str], types: Sequence[FieldType]) -> pl.DataFrame:
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
-    series = [
-        pl.Series(name, values, dtype=DTYPES[kind], strict=False)
-        for name, values, kind in zip(names, columns, types, strict=True)
-    ]
-    return pl.DataFrame(series)
-
-
-@contextmanager
-def _guard(unit: Unit, patience: float) -> Iterator[None]:
-    """Statements inside end after `patience` seconds; what was set before holds again afterwards."""
-    before = unit.row(
-        "SELECT current_setting('statement_timeout'), current_setting('jit'), "
-        "set_config('statement_timeout', %s, true), set_config('jit', 'off', true)",
-        (str(max(int(patience * 1000), 1)),),
-    )
-    assert before is not None
-    try:
-        yield
-    except psycopg.errors.QueryCanceled as error:
-        raise TooSlow(
-            f"the query took longer than {patience:g} s and was stopped; a shorter range or wider buckets help"
-        ) from error
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
-        raise Moved() from error
-    except psycopg.DataError as error:
-        raise Invalid(f"the query cannot be computed: {str(error).splitlines()[0]}") from error
-    unit.execute("SELECT set_config('statement_timeout', %s, true), set_config('jit', %s, true)", before[:2])

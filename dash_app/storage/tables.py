@@ -90,19 +90,6 @@ class SilverVersionRow(Base):
     created: Mapped[bool]
 
 
-class DashboardRow(Base):
-    __tablename__ = "dashboards"
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    team_id: Mapped[UUID]
-    uid: Mapped[str]
-    title: Mapped[str]
-    document: Mapped[dict[str, Any]]
-    revision: Mapped[int] = mapped_column(default=1)
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    updated_by: Mapped[str]
-
-
 class ApiToken(Base):
     __tablename__ = "api_tokens"
     id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -15,7 +15,7 @@ import ipaddress
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +31,7 @@ from dash_app.domain.access import Principal
 from dash_app.domain.errors import Forbidden, TooManyRequests, Unauthorized
 from dash_app.live.channel import Authenticator
 from dash_app.storage import people
+from dash_app.web import embeds
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +41,8 @@ _CACHE_SIZE = 20_000
 _MAX_SECRET = 200
 _MAX_WAITING = 64
 XSRF_HEADER = "X-XSRF-Token"
+#: The argument of an address that carries an embed's token, on an embed's page and on the live channel.
+EMBED = "embed"
 
 PER_ADDRESS = RateLimitItemPerMinute(30)
 PER_EMAIL = RateLimitItemPerMinute(10, 5)
@@ -78,6 +81,9 @@ class Access(Authenticator):
 
     async def principal(self, request: HTTPServerRequest) -> Principal | None:
         """Who sent this request; None where nobody is known by it. Raises Unavailable without a database."""
+        if EMBED in request.query_arguments and (request.path == "/live" or request.path.startswith("/embed/")):
+            # A frame of ours in somebody's page gets the embed's rights, whatever cookies the browser sends along.
+            return await self._embedded(request.query_arguments[EMBED][-1].decode("utf-8", "replace"))
         shown = self._shown(request)
         if shown is None:
             return None
@@ -93,6 +99,18 @@ class Access(Authenticator):
             pending.add_done_callback(lambda done: self._settled(key, done))
         # One caller that gives up must not take the answer from the others.
         return await asyncio.shield(pending)
+
+    async def _embedded(self, token: str) -> Principal | None:
+        """Who made an embed, as far as it shows something; None where it is over, or its maker is shut out."""
+        signed = embeds.read(self._app.vault, token)
+        if signed is None:
+            return None
+        return await asyncio.get_running_loop().run_in_executor(self._reads, self._read_embed, signed)
+
+    def _read_embed(self, signed: embeds.Signed) -> Principal | None:
+        with self._app.database.team(signed.team) as unit:
+            found = people.live_principal(unit, signed.user, signed.credential, signed.via)
+        return replace(found, embed=signed.embed) if found else None
 
     def forget(self, user: str) -> None:
         """This user's access changed: what is known of it is void, and so is what is being read just now."""

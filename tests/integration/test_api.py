@@ -414,7 +414,7 @@ async def test_dashboards_are_saved_whole_with_a_revision(house: House) -> None:
         **document,
         "tiles": [
             document["tiles"][0],
-            {**document["tiles"][0], "kind": "pie", "gridPos": {"x": 11, "y": 0, "w": 3, "h": 1}},
+            {**document["tiles"][0], "kind": "cake", "gridPos": {"x": 11, "y": 0, "w": 3, "h": 1}},
         ],
     }
     places = {
@@ -438,8 +438,10 @@ async def test_a_dashboard_is_proposed_from_the_mapping_and_can_be_queried(house
     assert proposed.json()["uid"] == "weather"
     again = await house.call("POST", f"/pipelines/{made['id']}/dashboard")
     assert again.json()["uid"] == "weather_2"
+    chosen = {one["name"]: one["current"] for one in proposed.json()["dashboard"]["templating"]["list"]}
+    assert chosen == {"site": "$__all"}
     for tile in proposed.json()["dashboard"]["tiles"]:
-        query = {**tile["query"], "from": "now-1h", "to": "now"}
+        query = {**tile["query"], "from": "now-1h", "to": "now", "variables": chosen}
         if query.get("every") == "auto":
             query["every"] = "1m"
         assert (await house.call("POST", "/query", query)).status_code == 200, tile
@@ -569,7 +571,8 @@ def test_the_walk_knows_every_operation_of_the_document() -> None:
 
 
 async def test_nobody_and_revoked_tokens_get_nothing_anywhere(house: House) -> None:
-    ours = dict.fromkeys(("pipeline", "version", "payload", "token", "dashboard", "comparison", "replay"), "1")
+    names = ("pipeline", "version", "payload", "token", "dashboard", "comparison", "replay", "annotation", "template")
+    ours = dict.fromkeys(names, "1")
     house.tokens["made_up"] = "dash_" + "x" * 43
     for operation in OPERATIONS:
         for who in (None, "made_up"):
@@ -588,6 +591,9 @@ async def test_another_team_and_lesser_roles_on_every_operation(house: House) ->
     comparison = (await house.call("POST", f"/pipelines/{made['id']}/comparisons", scope)).json()["id"]
     there = {"pipeline": made["id"], "version": "1", "payload": str(payload), "token": token, "dashboard": dashboard}
     there["comparison"] = comparison
+    there["template"] = "weather"
+    said = {"time": "now", "text": "a note"}
+    there["annotation"] = (await house.call("POST", f"/dashboards/{dashboard}/annotations", said)).json()["id"]
     there["replay"] = (await house.call("POST", f"/pipelines/{made['id']}/replays", {})).json()["id"]
     nowhere = {
         "replay": "019a0000-0000-7000-8000-000000000003",
@@ -597,12 +603,20 @@ async def test_another_team_and_lesser_roles_on_every_operation(house: House) ->
         "payload": "1",
         "token": "019a0000-0000-7000-8000-000000000001",
         "dashboard": "nothing",
+        "template": "nothing",
+        "annotation": "019a0000-0000-7000-8000-000000000004",
     }
     bodies: dict[str, Any] = {
         "update_pipeline": {"name": "stolen"},
         "create_mapping": {"mapping": MAPPING},
         "preview_mapping": {"mapping": MAPPING, "payloads": []},
         "update_dashboard": {"title": "stolen"},
+        "create_dashboard_version": {"dashboard": {"title": "stolen"}},
+        "copy_tile": {"tile": 1},
+        "create_annotation": {"time": "now", "text": "stolen"},
+        "update_annotation": {"time": "now", "text": "stolen"},
+        "create_from_template": {"pipeline": made["id"]},
+        "update_preferences": {"timezone": "UTC"},
         "update_replay": {"throttle": 1},
         "map_again": {"payloads": ["1"]},
         "dismiss_drift": {"paths": ["$.n"]},

@@ -15,7 +15,7 @@ import pytest_asyncio
 from dash_app.domain.changes import PipelineChanged, ReplayMoved
 from dash_app.domain.errors import Invalid
 from dash_app.live.replays_view import ReplaysView
-from dash_app.live.views import open_view
+from dash_app.live.subscriptions import open_view
 from dash_app.pipelines import replay as replay_module
 from dash_app.pipelines import rollout, setup
 from dash_app.pipelines.ingest import Ingest

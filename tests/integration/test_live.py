@@ -108,7 +108,11 @@ class World:
 
     async def close(self) -> None:
         for one in self._sockets:
+            gone = one.protocol is None or one.protocol.stream.closed()
             one.close()
+            # Closed is what the other side has answered to; a test that ends before leaves a socket open.
+            while not gone and await asyncio.wait_for(one.read_message(), 20) is not None:
+                pass
 
     async def add(self, pipeline: UUID, *records: dict[str, Any]) -> None:
         """Records as one payload, mapped and committed."""

@@ -26,7 +26,7 @@ from dash_app.pipelines import expression_plan
 from dash_app.pipelines.expressions import parse_filter
 from dash_app.pipelines.query import Queries, QueryResult, to_arrow, to_csv, to_items
 from dash_app.pipelines.rollups import rollup
-from dash_app.storage import catalog, embedded, filters, silver, silver_read
+from dash_app.storage import catalog, embedded, filters, silver, silver_read, silver_running
 from dash_app.storage.engine import Database
 from dash_app.storage.silver_columns import Binder
 
@@ -704,7 +704,7 @@ def test_tables_exchanged_on_the_way_are_looked_up_again(house: House, monkeypat
     result = house.ask("weather", {"agg": "count"}, by=["note"])
     assert (result.source, result.frame["count"].sum()) == ("records", 50)
     answers = [[replace(version, table="gone")]] * 2
-    with pytest.raises(silver_read.Moved):
+    with pytest.raises(silver_running.Moved):
         house.ask("weather", {"agg": "count"}, by=["note"])
 
 

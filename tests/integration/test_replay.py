@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -714,3 +715,75 @@ def _reject(payload: int) -> Any:
     from dash_app.domain.events import Reject
 
     return Reject(payload, 0, "n", "number expected")
+
+
+# Beside the live road ------------------------------------------------------------------------------------------------
+
+
+def _state(road: Road, replay: UUID) -> str:
+    with road.house.app.database.ingest() as unit:
+        return replays.get(unit, replay).state
+
+
+def test_what_waits_is_mapped_before_a_step_begins(road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
+    road.post(body(1))
+    replay = road.begin(1)
+    road.house.put(road.pipeline, body(2, 1))
+    monkeypatch.setattr(replay_module, "_LIVE_LAG", 0.0)
+    monkeypatch.setattr(replay_module, "_GIVE_WAY_SECONDS", 600.0)
+    states = []
+
+    def sleep(_seconds: float) -> None:
+        states.append(_state(road, replay))
+        road.ingest.step(road.pipeline)
+
+    monkeypatch.setattr(replay_module.time, "sleep", sleep)
+    while _state(road, replay) != "done":
+        road.replays.run(replay)
+    assert states == ["queued"], "it waited until all was mapped, and then did not wait any more"
+    assert road.ask(COUNT) == [{"c": 2}]
+
+
+def test_a_replay_goes_on_beside_a_road_that_is_always_late(road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
+    road.post(body(1))
+    replay = road.begin(1)
+    road.house.put(road.pipeline, body(2, 1))
+    monkeypatch.setattr(replay_module, "_LIVE_LAG", 0.0)
+    monkeypatch.setattr(replay_module, "_GIVE_WAY_SECONDS", 0.0)
+    while _state(road, replay) != "done":
+        road.replays.run(replay)
+    road.ingest.step(road.pipeline)
+    assert road.ask(COUNT) == [{"c": 2}]
+
+
+def test_beside_the_live_road_a_machine_has_few_places_for_steps(road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay_module.os, "cpu_count", lambda: 4)
+    road.post(body(1))
+    replay = road.begin(1)
+    database = road.house.app.database
+    with database.ingest() as one, database.ingest() as other:
+        places = [replays.take_place(unit, platform.node(), 2) for unit in (one, other)]
+        assert places == [True, True]
+        assert road.replays.run(replay) is False
+        assert _state(road, replay) == "queued"
+    with database.ingest() as unit:
+        unit.execute("UPDATE pipeline_counts SET last_ingested = clock_timestamp() - interval '1 hour'")
+        assert replays.take_place(unit, platform.node(), 1)
+        unit.commit()
+    while _state(road, replay) != "done":
+        road.replays.run(replay)
+
+
+def test_only_what_the_live_road_could_map_is_late(road: Road) -> None:
+    database = road.house.app.database
+    with database.ingest() as unit:
+        assert (replays.live_lag(unit), replays.live_lately(unit, 60)) == (0.0, False)
+    road.house.put(road.pipeline, body(1))
+    with database.ingest() as unit:
+        assert replays.live_lag(unit) > 0
+        unit.execute("UPDATE pipelines SET state = 'paused' WHERE id = %s", (road.pipeline,))
+        assert replays.live_lag(unit) == 0.0
+    # Not committed: it is not paused.
+    road.ingest.run(road.pipeline)
+    with database.ingest() as unit:
+        assert replays.live_lately(unit, 60)

@@ -67,14 +67,16 @@ function binarySteps(top, length) {
   return { interval, max: Math.ceil(top / interval) * interval };
 }
 
-/** A value axis; `zero` makes it start at nought, up to `top`. */
-export function valueAxis(theme, { unit, zero, right = false, length, spellUnit = false, top = null }) {
+/** A value axis; `zero` makes it start at nought, up to `top`; `min` and `max` fix its ends, `log` makes each step a tenfold. */
+export function valueAxis(theme, { unit, zero, right = false, length, spellUnit = false, top = null, min = null, max = null, log = false }) {
   const spelled = unit && (SPELLED.has(unit) || /^[A-Z]{3}$/.test(unit) || spellUnit);
   return {
-    type: "value",
+    type: log ? "log" : "value",
     position: right ? "right" : undefined,
-    scale: !zero,
-    ...(top > 0 && unit?.startsWith("bytes") ? binarySteps(top, length) : {}),
+    scale: !zero && min === null,
+    ...(top > 0 && unit?.startsWith("bytes") && max === null && !log ? binarySteps(top, length) : {}),
+    ...(min === null ? {} : { min }),
+    ...(max === null ? {} : { max }),
     splitNumber: Math.max(2, Math.min(6, Math.floor(length / 48))),
     axisLine: { show: false },
     axisTick: { show: false },
@@ -87,9 +89,9 @@ export function valueAxis(theme, { unit, zero, right = false, length, spellUnit 
 
 /**
  * The tooltip as elements: text is set as text, so that no series name can become markup.
- * @param {{title: string, rows: {color: string, name: string, value: string, dashed?: boolean}[], more?: number}} content
+ * @param {{title: string, rows: {color: string, name: string, value: string, paler?: boolean}[], more?: number, note?: string}} content
  */
-export function tooltipElement({ title, rows, more = 0 }) {
+export function tooltipElement({ title, rows, more = 0, note = "" }) {
   const box = document.createElement("div");
   box.className = "tip";
   const head = document.createElement("div");
@@ -99,6 +101,7 @@ export function tooltipElement({ title, rows, more = 0 }) {
   for (const row of rows) {
     const swatch = document.createElement("i");
     swatch.style.background = row.color;
+    if (row.paler) swatch.style.opacity = "0.5";
     const name = document.createElement("span");
     name.textContent = row.name;
     const value = document.createElement("b");
@@ -108,24 +111,34 @@ export function tooltipElement({ title, rows, more = 0 }) {
     lineBox.append(swatch, name, value);
     box.append(lineBox);
   }
-  if (more) {
-    const note = document.createElement("div");
-    note.className = "tip-title";
-    note.textContent = `and ${more} more`;
-    box.append(note);
+  for (const text of [more ? `and ${more} more` : "", note]) {
+    if (!text) continue;
+    const line = document.createElement("div");
+    line.className = "tip-title";
+    line.textContent = text;
+    box.append(line);
   }
   return box;
 }
 
-/** Tooltip of a chart over time: values at that time, largest first, at most twelve. `place`: where a point keeps its value; `shift`: how far it is drawn right of its time (ms). */
-export function timeTooltip(describe, { zone, every, shift = 0, place = 1 }) {
+/**
+ * Tooltip of a chart over time: values at that time, largest first, at most twelve. `entries`, one a series, say how its
+ * values read; `place`: where a point keeps its value; `shift`: how far it is drawn right of its time (ms).
+ * @param {{label: string, describe: (value: number, share?: number) => string, earlier?: boolean}[]} entries
+ */
+export function timeTooltip(entries, { zone, every, shift = 0, place = 1, share = -1 }) {
   return (params) => {
     const list = (Array.isArray(params) ? params : [params]).filter((each) => each.value?.[place] != null);
     if (!list.length) return "";
     const at = list[0].value[0] - shift;
     const rows = list
-      .map((each) => ({ sort: each.value[place], color: each.color, name: each.seriesName, value: describe(each.seriesIndex, each.value[place]) }))
-      .sort((a, b) => b.sort - a.sort);
+      .map((each) => {
+        const entry = entries[each.seriesIndex];
+        const part = share < 0 ? "" : ` (${formatNumber(each.value[share], { unit: "percent", decimals: 1 })})`;
+        return { sort: each.value[place], color: each.color, name: entry.label, paler: entry.earlier, value: entry.describe(each.value[place]) + part };
+      })
+      // What was earlier stands below all that is now.
+      .sort((a, b) => Number(a.paler ?? false) - Number(b.paler ?? false) || b.sort - a.sort);
     return tooltipElement({ title: formatFullTime(at, { zone, every }), rows: rows.slice(0, 12), more: Math.max(0, rows.length - 12) });
   };
 }

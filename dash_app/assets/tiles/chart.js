@@ -1,63 +1,47 @@
-// The living side of a chart tile: an ECharts instance fed with options, a legend of plain elements whose numbers follow
-// the pointer, a crosshair shared with the other tiles, and dragging to zoom. Between two frames of the same series only
-// data and axis ends are handed over.
+// The living side of a chart tile: an ECharts instance fed with options, a legend whose numbers follow the pointer, a
+// crosshair shared with the other tiles, dragging to zoom, a press that asks what a point is about. Between two frames of
+// the same shape only data and axis ends are handed over.
 
 import { loadECharts } from "../echarts.js";
-import { formatFullTime, NONE } from "../format.js";
-import { behindTime } from "../lineage.js";
+import { make as element } from "../elements.js";
+import { formatFullTime } from "../format.js";
+import { behindTime, originOf, pointOf } from "../lineage.js";
+import { Annotations } from "./annotations.js";
+import { dragZoom } from "./drag-zoom.js";
+import { lastValue, Legend, valueAt } from "./legend.js";
+import { filterItems, PointMenu } from "./point-menu.js";
 
 /** Points of one bucket that a press lists. */
 const MOST_POINTS = 12;
 
-/** Last non-null value at or before `at`, or null once it lies more than `reach` ms back. */
-function valueAt(points, at, reach) {
-  let low = 0, high = points.length - 1, found = -1;
-  while (low <= high) {
-    const middle = (low + high) >> 1;
-    if (points[middle][0] <= at) {
-      found = middle;
-      low = middle + 1;
-    } else high = middle - 1;
-  }
-  if (found < 0) return null;
-  return reach && at - points[found][0] > reach ? null : points[found][1];
-}
-
-function lastValue(points) {
-  for (let i = points.length - 1; i >= 0; i -= 1) if (points[i][1] !== null) return points[i][1];
-  return null;
-}
-
-function element(name, className, parent) {
-  const made = document.createElement(name);
-  made.className = className;
-  parent?.append(made);
-  return made;
-}
-
 /**
  * A renderer from a pure options function.
  * @param {Function} make see tiles.js
+ * @param {(echarts: object, chart: Chart) => void | Promise<void>} [setup] what a kind needs once before it can be drawn
  */
-export function chart(make) {
-  return (body, tile, context) => new Chart(body, tile, context, make);
+export function chart(make, setup) {
+  return (body, tile, context) => new Chart(body, context, make, setup);
 }
 
-class Chart {
-  constructor(body, tile, context, make) {
-    Object.assign(this, { tile, make, order: [], shape: "", hidden: new Set(), frame: null, facts: null });
+export class Chart {
+  constructor(body, context, make, setup) {
+    Object.assign(this, { make, context, order: [], shape: "", hidden: new Set(), frame: null, facts: null, chart: null, disposed: false });
     this.canvas = element("div", "chart-canvas", body);
-    this.legend = element("div", "legend", body);
-    this.legend.hidden = true;
+    this.legend = new Legend(body, {
+      toggle: (name) => this.toggle(name),
+      only: (name) => this.only(name),
+      point: (name) => this.chart?.dispatchAction({ type: name === null ? "downplay" : "highlight", ...(name === null ? {} : { seriesName: name }) }),
+      more: (entry, event) => this.legendMenu(entry, event),
+    });
     this.cross = element("div", "crosshair", this.canvas);
     this.cross.hidden = true;
-    this.chart = null;
-    this.disposed = false;
-    this.context = context;
-    this.ready = loadECharts().then((echarts) => {
+    this.menu = new PointMenu(this.canvas);
+    this.ready = loadECharts().then(async (echarts) => {
+      await setup?.(echarts, this);
       if (this.disposed) return;
       this.chart = echarts.init(this.canvas, null, { renderer: "canvas" });
       // ECharts clears its container when it starts.
+      this.annotations = new Annotations(this.canvas);
       this.canvas.append(this.cross);
       this.listen();
       if (this.frame) this.draw(this.frame, this.context);
@@ -69,159 +53,176 @@ class Chart {
   draw(frame, context, again = false) {
     this.frame = frame;
     this.context = context;
-    const size = { width: this.canvas.clientWidth, height: this.canvas.clientHeight, from: context.from, to: context.to, zone: context.zone, order: this.order, hidden: this.hidden };
+    const { from, to, zone, frames, compare } = context;
+    const size = { width: this.canvas.clientWidth, height: this.canvas.clientHeight, from, to, zone, order: this.order, hidden: this.hidden, frames, compare, view: this.view };
     if (!size.width || !size.height) return null;
-    const { facts, ...options } = this.make(this.tile, frame, context.theme, size);
+    const { facts, ...options } = this.make(context.tile, frame, context.theme, size);
     this.facts = facts;
-    this.order = facts.time ? [...this.order, ...facts.legend.map((entry) => entry.name).filter((name) => !this.order.includes(name))].slice(-200) : [];
+    this.order = facts.time || facts.keeps ? [...this.order, ...facts.legend.map((entry) => entry.name).filter((name) => !this.order.includes(name))].slice(-200) : [];
     this.drawLegend();
     // The legend may have taken room from the canvas: what is drawn must know.
     if (this.canvas.clientHeight !== size.height && !again) return this.draw(frame, context, true);
     if (this.chart) {
       if (this.chart.getHeight() !== this.canvas.clientHeight || this.chart.getWidth() !== this.canvas.clientWidth) this.chart.resize();
-      const shape = JSON.stringify([options.series.map((each) => [each.id, each.color, each.yAxisIndex, each.stack]), options.yAxis.length, context.theme]);
-      if (shape === this.shape) {
-        this.chart.setOption({
-          xAxis: options.xAxis, yAxis: options.yAxis, tooltip: { formatter: options.tooltip.formatter },
-          series: options.series.map(({ id, type, data, showSymbol, symbolSize }) => ({ id, type, data, showSymbol, symbolSize })),
-        }, { silent: true });
-      } else {
-        this.shape = shape;
-        this.chart.setOption(options, { notMerge: true, silent: true });
-        for (const name of this.hidden) this.chart.dispatchAction({ type: "legendUnSelect", name });
-      }
+      this.hand(options, facts, context);
+      this.annotate();
+      if (!this.begun) facts.started?.(this);
+      this.begun = true;
+      this.view = facts.view ?? null;
     }
     const [only] = facts.legend;
     const latest = facts.legend.length === 1 && only.points ? lastValue(only.points) : null;
-    return { unit: facts.unit, latest: latest === null ? "" : only.describe(latest) };
+    return { unit: facts.unit, latest: facts.latest ?? (latest === null || facts.kind === "table" ? "" : only.describe(latest)), spoken: facts.spoken };
+  }
+
+  /** Only data and axis ends where nothing else has changed. */
+  hand(options, facts, context) {
+    const shape = JSON.stringify([options.series.map((each) => [each.id, each.type, each.color, each.yAxisIndex, each.stack, each.name]), options.yAxis?.length, facts.shape, context.theme]);
+    if (shape !== this.shape) {
+      this.shape = shape;
+      this.chart.setOption(options, { notMerge: true, silent: true });
+      for (const name of this.hidden) this.chart.dispatchAction({ type: "legendUnSelect", name });
+    } else if (facts.time) {
+      this.chart.setOption({
+        xAxis: options.xAxis, yAxis: options.yAxis, tooltip: { formatter: options.tooltip.formatter },
+        series: options.series.map(({ id, type, data, showSymbol, symbolSize }) => ({ id, type, data, showSymbol, symbolSize })),
+      }, { silent: true });
+    } else this.chart.setOption(options, { silent: true });
   }
 
   drawLegend(at = null) {
-    const { legend, left, leftCategories = 0 } = this.facts;
-    const notes = left > 0 ? `${left} more not drawn` : leftCategories > 0 ? `${leftCategories} more not shown` : "";
-    const wanted = legend.length > 1 || notes;
-    this.legend.hidden = !wanted;
-    if (!wanted) return;
-    const entries = legend.length > 1 ? legend : [];
-    while (this.legend.children.length > entries.length) this.legend.lastChild.remove();
-    entries.forEach((entry, i) => {
-      let item = this.legend.children[i];
-      if (!item || item.className === "legend-note") {
-        item?.remove();
-        item = element("button", "legend-item");
-        item.type = "button";
-        item.append(element("i", ""), element("span", ""), element("b", ""));
-        item.addEventListener("click", () => this.toggle(item.title));
-        item.addEventListener("pointerenter", () => this.chart?.dispatchAction({ type: "highlight", seriesName: item.title }));
-        item.addEventListener("pointerleave", () => this.chart?.dispatchAction({ type: "downplay", seriesName: item.title }));
-        this.legend.append(item);
-      }
-      const [swatch, name, number] = item.children;
-      const value = !entry.points ? "" : at === null ? lastValue(entry.points) : valueAt(entry.points, at, this.frame.every);
-      if (item.title !== entry.name) {
-        item.title = entry.name;
-        name.textContent = entry.name;
-      }
-      if (swatch.style.background !== entry.color) swatch.style.background = entry.color;
-      const text = value === "" ? "" : value === null ? NONE : entry.describe(value);
-      if (number.textContent !== text) number.textContent = text;
-      item.setAttribute("aria-pressed", String(!this.hidden.has(entry.name)));
-    });
-    if (notes) element("span", "legend-note", this.legend).textContent = notes;
+    this.legend.draw(this.facts, this.hidden, at, this.frame.every);
+  }
+
+  annotate() {
+    const { from, to, annotations = [], theme, zone } = this.context;
+    if (!this.facts.time || from == null || to == null || !annotations.length) this.annotations.hide();
+    else this.annotations.draw(annotations, (at) => this.chart.convertToPixel({ xAxisIndex: 0 }, at), { from, to, theme, zone });
   }
 
   toggle(name) {
     if (!this.hidden.delete(name)) this.hidden.add(name);
-    this.chart?.dispatchAction({ type: this.hidden.has(name) ? "legendUnSelect" : "legendSelect", name });
+    this.show([name]);
+  }
+
+  /** This series alone; when it is alone, all of them again. */
+  only(name) {
+    const others = this.facts.legend.map((entry) => entry.name).filter((each) => each !== name);
+    const alone = others.every((each) => this.hidden.has(each)) && !this.hidden.has(name);
+    this.hidden = new Set(alone ? [] : others);
+    this.show([name, ...others]);
+  }
+
+  show(names) {
+    for (const name of names) this.chart?.dispatchAction({ type: this.hidden.has(name) ? "legendUnSelect" : "legendSelect", name });
     this.draw(this.frame, this.context);
   }
 
   listen() {
     const zr = this.chart.getZr();
-    const timeAt = (x) => {
-      const at = this.chart.convertFromPixel({ xAxisIndex: 0 }, x);
-      return Array.isArray(at) ? at[0] : at;
-    };
+    const inside = (x, y) => Boolean(this.facts?.time) && this.chart.containPixel("grid", [x, y]);
     zr.on("mousemove", ({ offsetX, offsetY }) => {
-      if (!this.facts?.time) return;
-      this.context.hover?.(this.chart.containPixel("grid", [offsetX, offsetY]) ? timeAt(offsetX) : null, this);
+      if (this.facts?.time) this.context.hover?.(inside(offsetX, offsetY) ? this.timeAt(offsetX) : null, this);
     });
     zr.on("globalout", () => this.context.hover?.(null, this));
-    let start = null;
-    const band = element("div", "zoom-band", this.canvas);
-    band.hidden = true;
-    const x = (event) => Math.min(Math.max(event.clientX - this.canvas.getBoundingClientRect().left, 0), this.canvas.clientWidth);
-    const moved = (event) => {
-      const [left, right] = [start, x(event)].sort((a, b) => a - b);
-      band.hidden = right - left < 4;
-      band.style.left = `${left}px`;
-      band.style.width = `${right - left}px`;
-    };
-    const ended = (event) => {
-      removeEventListener("pointermove", moved);
-      removeEventListener("pointerup", ended);
-      removeEventListener("pointercancel", ended);
-      band.hidden = true;
-      const [left, right] = [start, x(event)].sort((a, b) => a - b);
-      start = null;
-      if (event.type === "pointercancel" || right - left < 6) return;
-      const from = Math.max(timeAt(left), this.context.from ?? -Infinity);
-      const to = Math.min(timeAt(right), this.context.to ?? Infinity);
-      if (to - from >= 1000) this.context.zoom(from, to);
-    };
-    // Fingers scroll the page; zooming is for pointers that hover.
-    this.canvas.addEventListener("pointerdown", (event) => {
-      if (event.button || event.pointerType === "touch" || !this.facts?.time || !this.context.zoom) return;
-      const box = this.canvas.getBoundingClientRect();
-      if (!this.chart.containPixel("grid", [event.clientX - box.left, event.clientY - box.top])) return;
-      start = x(event);
-      addEventListener("pointermove", moved);
-      addEventListener("pointerup", ended);
-      addEventListener("pointercancel", ended);
+    dragZoom(this.canvas, {
+      can: (x, y) => Boolean(this.context.zoom) && inside(x, y),
+      timeAt: (x) => this.timeAt(x),
+      chosen: (left, right, { ctrlKey, metaKey }) => {
+        const from = Math.max(left, this.context.from ?? -Infinity);
+        const to = Math.min(right, this.context.to ?? Infinity);
+        if (to - from < 1000) return;
+        if (this.context.annotate && (ctrlKey || metaKey)) this.context.annotate(Math.round(from), Math.round(to));
+        else this.context.zoom(from, to);
+      },
     });
-    // A press without a drag asks where a point comes from; with a second one it was a double click.
+    // A press without a drag asks what a point is about; with a second one it was a double click.
     zr.on("click", ({ offsetX, offsetY }) => {
       this.closeMenu();
-      if (!this.facts?.time || !this.context.lineage || !this.chart.containPixel("grid", [offsetX, offsetY])) return;
-      this.opening = setTimeout(() => this.openMenu(offsetX, offsetY, timeAt(offsetX)), 220);
+      if (inside(offsetX, offsetY) && !this.facts.pick) this.opening = setTimeout(() => this.openMenu(offsetX, offsetY, this.timeAt(offsetX)), 220);
     });
-    this.canvas.addEventListener("dblclick", () => this.closeMenu());
-    this.canvas.addEventListener("dblclick", () => this.context.zoomOut?.());
+    this.chart.on("click", (params) => {
+      const point = this.facts?.pick?.(params);
+      if (!point) return;
+      const { filter } = this.context;
+      const fields = Object.entries(point.by ?? {});
+      const exclude = Boolean(params.event?.event?.shiftKey || params.event?.event?.altKey);
+      if (filter && fields.length && !this.facts.time) for (const [field, value] of fields) filter(field, value, { exclude });
+      else this.opening = setTimeout(() => this.pointMenu(point, params.event.offsetX, params.event.offsetY), this.facts.time ? 220 : 0);
+    });
+    this.chart.on("contextmenu", (params) => {
+      const point = this.facts?.pick?.(params);
+      if (point && this.pointMenu(point, params.event.offsetX, params.event.offsetY)) params.event.event.preventDefault();
+    });
+    this.canvas.addEventListener("dblclick", () => {
+      this.closeMenu();
+      if (this.facts?.time) this.context.zoomOut?.();
+    });
   }
 
-  /** The points of a bucket, each with the way to the records behind it. */
+  timeAt(x) {
+    const at = this.chart.convertFromPixel({ xAxisIndex: 0 }, x);
+    return Array.isArray(at) ? at[0] : at;
+  }
+
+  /** What a point's links can name: its value and its fields. */
+  linksFor(by, value) {
+    return this.context.links?.({ __value: value ?? "", ...Object.fromEntries(Object.entries(by ?? {}).map(([field, each]) => [`__field:${field}`, each ?? ""])) }) ?? [];
+  }
+
+  /** The points of a bucket, each with the way to the records behind it, and what else can be done here. */
   openMenu(x, y, at) {
-    const found = this.frame && behindTime(this.frame, at, this.context);
-    if (!found || this.disposed) return;
-    this.menu = element("div", "menu point-menu", this.canvas);
-    this.menu.setAttribute("role", "dialog");
-    this.menu.setAttribute("aria-label", "Where these points come from");
-    element("div", "menu-note", this.menu).textContent = formatFullTime(found.at, { zone: this.context.zone });
-    for (const { name, point } of found.rows.slice(0, MOST_POINTS)) {
-      const link = element("a", "", this.menu);
-      link.href = this.context.lineage.recordsAddress(this.tile.query, point);
-      link.textContent = name ? `Records behind ${name}` : "Records behind this point";
+    if (!this.frame || this.disposed) return;
+    const { context } = this;
+    const query = context.tile.query ?? context.tile.queries?.[0];
+    const found = behindTime(this.frame, at, context);
+    const items = [];
+    if (context.lineage && found && query) {
+      for (const { name, point } of found.rows.slice(0, MOST_POINTS)) items.push({ text: name ? `Records behind ${name}` : "Records behind this point", href: context.lineage.recordsAddress(query, point) });
+      if (found.rows.length > MOST_POINTS) items.push({ text: `and ${found.rows.length - MOST_POINTS} more: see “View data”` });
     }
-    if (found.rows.length > MOST_POINTS) element("div", "menu-note", this.menu).textContent = `and ${found.rows.length - MOST_POINTS} more: see “View data”`;
-    const { clientWidth, clientHeight } = this.canvas;
-    this.menu.style.left = `${Math.max(0, Math.min(x + 8, clientWidth - this.menu.offsetWidth))}px`;
-    this.menu.style.top = `${Math.max(0, Math.min(y + 8, clientHeight - this.menu.offsetHeight))}px`;
-    this.menu.addEventListener("pointerdown", (event) => event.stopPropagation());
-    this.onOutside = (event) => {
-      if (event.type === "keydown" ? event.key === "Escape" : !event.composedPath().includes(this.menu)) this.closeMenu();
-    };
-    addEventListener("pointerdown", this.onOutside);
-    addEventListener("keydown", this.onOutside);
-    this.menu.querySelector("a").focus({ preventScroll: true });
+    const nearest = this.nearest(at, y);
+    if (nearest) items.push(...filterItems(nearest.entry.by, context.filter));
+    if (context.annotate) items.push({ text: "Annotate here", act: () => context.annotate(Math.round(at), null) });
+    items.push(...this.linksFor(nearest?.entry.by, nearest?.value));
+    this.menu.open(x, y, { title: formatFullTime(found?.at ?? at, { zone: context.zone }), label: "Where these points come from", items });
+  }
+
+  /** The series whose line passes closest to the pointer. */
+  nearest(at, y) {
+    const reach = this.frame.every ? 1.5 * this.frame.every : undefined;
+    let best = null;
+    for (const entry of this.facts.legend) {
+      if (!entry.points || this.hidden.has(entry.name)) continue;
+      const value = valueAt(entry.points, at, reach);
+      if (value === null) continue;
+      const away = Math.abs(this.chart.convertToPixel({ yAxisIndex: entry.right && this.facts.sides ? 1 : 0 }, value) - y);
+      if (!best || away < best.away) best = { entry, value, away };
+    }
+    return best;
+  }
+
+  /** What a bar, slice, cell or point of a map is about. */
+  pointMenu(point, x, y) {
+    const { context } = this;
+    const items = [...filterItems(point.by, context.filter)];
+    const behind = point.row == null ? null : pointOf(this.frame, point.row, context);
+    if (behind && context.lineage && context.tile.query) items.push({ text: "Records behind it", href: context.lineage.recordsAddress(context.tile.query, behind) });
+    const origin = point.record == null || behind ? null : originOf(this.frame, point.record, context.tile.query, context);
+    if (origin) items.push({ text: origin.label, href: origin.href });
+    if (context.annotate && point.time != null) items.push({ text: "Annotate here", act: () => context.annotate(point.time, null) });
+    items.push(...this.linksFor(point.fields ?? point.by, point.value));
+    return this.menu.open(x, y, { title: point.title ?? point.name, items });
+  }
+
+  legendMenu(entry, event) {
+    const box = this.canvas.getBoundingClientRect();
+    return this.menu.open(event.clientX - box.left, event.clientY - box.top, { title: entry.label, items: [...filterItems(entry.by, this.context.filter), ...this.linksFor(entry.by, entry.points ? lastValue(entry.points) : null)] });
   }
 
   closeMenu() {
     clearTimeout(this.opening);
-    if (!this.menu) return;
-    this.menu.remove();
-    this.menu = null;
-    removeEventListener("pointerdown", this.onOutside);
-    removeEventListener("keydown", this.onOutside);
+    this.menu.close();
   }
 
   /** Show (or with null hide) the time another tile's pointer is at. */

@@ -1,20 +1,35 @@
-// One number, large: its unit small beside it, below it the change over the range and, where the frame has a series, its
-// shape as a sparkline. With `by` columns there is one such number a group. Colour comes from thresholds alone.
+// One number, large: its unit small beside it, below it how it changed and, where the frame has a series, its shape as a
+// sparkline, over the shape of the time it is compared with. With `by` columns there is one such number a group. Colour
+// comes from thresholds, and the change's from which way is better.
 
+import { readable } from "../color.js";
+import { make, write } from "../elements.js";
 import { formatNumber, formatFullTime, numberParts, NONE } from "../format.js";
 import { label, roles, seriesOf } from "../frame.js";
 import { thresholdColor, thresholdFor } from "../theme-values.js";
+import { valueAt } from "./legend.js";
+import { filterItems, PointMenu } from "./point-menu.js";
+import { EARLIER } from "./series.js";
+
+export const needs = "at least one number; with a time (`every`) its course is drawn too";
+export const lacks = (frame) => (roles(frame).values.length ? null : "A number");
+
+/** A tile's own period goes before the page's. */
+export function compares(tile, wanted) {
+  const own = tile.options?.compare;
+  return own && own !== "start" && own !== "none" ? own : wanted;
+}
 
 const SVG = "http://www.w3.org/2000/svg";
 const MOST = 24;
 
-/** @returns {{name: string, unit?: string, value: number | null, points: [number, number | null][] | null}[]} */
+/** @returns {{name: string, unit?: string, value: number | null, at: number | null, by: Record<string, any>, points: [number, number | null][] | null}[]} */
 export function figures(frame) {
   const { time, dimensions, values } = roles(frame);
   if (time >= 0) {
     return seriesOf(frame).map((series) => {
-      const known = series.points.filter(([, value]) => value !== null);
-      return { name: series.name, unit: series.unit, value: known.at(-1)?.[1] ?? null, points: series.points };
+      const known = series.points.filter(([, value]) => value !== null).at(-1);
+      return { name: series.name, unit: series.unit, value: known?.[1] ?? null, at: known?.[0] ?? null, by: series.by, points: series.points };
     });
   }
   const found = [];
@@ -22,19 +37,24 @@ export function figures(frame) {
   for (let r = 0; r < count; r += 1) {
     for (const c of values) {
       const name = [...dimensions.map((d) => label(frame.data[d][r])), ...(values.length > 1 || !dimensions.length ? [frame.columns[c].name] : [])].join(" · ");
-      found.push({ name, unit: frame.columns[c].unit, value: frame.data[c][r], points: null });
+      found.push({ name, unit: frame.columns[c].unit, value: frame.data[c][r], at: null, by: Object.fromEntries(dimensions.map((d) => [frame.columns[d].name, frame.data[d][r] ?? null])), points: null });
     }
   }
   return found;
 }
 
+/** Ends of time and value that hold all of these points; null without a value. */
+export function extent(...lists) {
+  const all = lists.flat().filter(([, value]) => value !== null);
+  if (!all.length) return null;
+  const ends = (place) => all.reduce(([low, high], point) => [Math.min(low, point[place]), Math.max(high, point[place])], [Infinity, -Infinity]);
+  return { time: ends(0), value: ends(1) };
+}
+
 /** An SVG path through the points in a box of 100 × 32, broken where values are missing; null for fewer than two. */
-export function sparkPath(points, every) {
-  const known = points.filter(([, value]) => value !== null);
-  if (known.length < 2) return null;
-  const first = points[0][0], last = points.at(-1)[0];
-  const low = Math.min(...known.map(([, value]) => value));
-  const span = Math.max(...known.map(([, value]) => value)) - low || 1;
+export function sparkPath(points, every, within = extent(points)) {
+  if (points.filter(([, value]) => value !== null).length < 2) return null;
+  const [first, last] = within.time, [low, high] = within.value;
   let path = "";
   let before = null;
   for (const [at, value] of points) {
@@ -43,75 +63,111 @@ export function sparkPath(points, every) {
       continue;
     }
     const x = ((at - first) / (last - first || 1)) * 100;
-    const y = 30 - ((value - low) / span) * 28;
+    const y = 30 - ((value - low) / (high - low || 1)) * 28;
     path += `${before === null || (every && at - before > 1.5 * every) ? "M" : "L"}${x.toFixed(2)} ${y.toFixed(2)}`;
     before = at;
   }
   return path;
 }
 
-function make(tag, className, ...children) {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.append(...children);
-  return made;
-}
-
-function write(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
 /** Whether "20 % more" means anything: not on scales whose nought is arbitrary, and not of shares. */
 const hasRatio = (unit) => !unit.startsWith("°") && !["percent", "%", "percentunit", "Mw", "pH", "dB"].includes(unit);
 
-/** What the change line says, or "" where there is nothing to compare with. */
-function change(figure, wanted, zone) {
-  const known = figure.points?.filter(([, value]) => value !== null) ?? [];
-  if (known.length < 2) return ["", ""];
-  const [at, before] = wanted.change === "previous" ? known.at(-2) : known[0];
-  const by = figure.value - before;
-  const sign = by > 0 ? "+" : "";
-  const arrow = by > 0 ? "↑" : by < 0 ? "↓" : "→";
-  const since = wanted.change === "previous" ? "vs bucket before" : "vs start";
+/**
+ * What the change line says; `way` is 1 up, -1 down, 0 none.
+ * @param {object} figure @param {{value: number | null, at: number | null, words: string} | null} earlier
+ * @returns {{text: string, title: string, way: number}}
+ */
+export function change(figure, earlier, wanted, zone) {
+  const none = { text: "", title: "", way: 0 };
+  if (!earlier || figure.value === null) return none;
+  if (earlier.value === null) return { ...none, text: `Nothing ${earlier.words}` };
+  const by = figure.value - earlier.value;
   const unit = wanted.unit ?? figure.unit ?? "";
-  const percent = before > 0 && Math.abs(by / before) < 10 && wanted.change !== "value" && hasRatio(unit);
-  const size = percent ? formatNumber((by / before) * 100, { unit: "percent", decimals: 1 }) : formatNumber(by, { unit, decimals: wanted.decimals });
-  return [/[1-9]/.test(size) ? `${arrow} ${sign}${size} ${since}` : "→ no change", `${formatNumber(before, { unit })} at ${formatFullTime(at, { zone })}`];
+  const percent = earlier.value > 0 && Math.abs(by / earlier.value) < 10 && hasRatio(unit);
+  const size = percent ? formatNumber((by / earlier.value) * 100, { unit: "percent", decimals: 1 }) : formatNumber(by, { unit, decimals: wanted.decimals });
+  const when = earlier.at === null ? earlier.words : `at ${formatFullTime(earlier.at, { zone })}`;
+  const title = `${formatNumber(earlier.value, { unit, decimals: wanted.decimals })} ${when}`;
+  if (!/[1-9]/.test(size)) return { text: `→ no change vs ${earlier.short}`, title, way: 0 };
+  return { text: `${by > 0 ? "↑ +" : "↓ "}${size} vs ${earlier.short}`, title, way: Math.sign(by) };
+}
+
+/** What a figure is compared with, or null. */
+function before(figure, frames, wanted, compare) {
+  if (compare) {
+    const then = frames.find((each) => each.earlier);
+    if (!then) return null;
+    const words = EARLIER[compare] ?? "earlier";
+    const found = figures(then.frame).find((each) => each.name === figure.name);
+    if (figure.at === null || !found?.points) return { value: found?.value ?? null, at: null, words, short: words };
+    return { value: valueAt(found.points, figure.at - then.shift, then.frame.every), at: figure.at - then.shift, words, short: words, points: found.points.map(([at, value]) => [at + then.shift, value]) };
+  }
+  if (wanted.compare === "none") return null;
+  const known = figure.points?.filter(([, value]) => value !== null) ?? [];
+  return known.length < 2 ? null : { value: known[0][1], at: known[0][0], words: "at the start", short: "start" };
 }
 
 /** Renderer; see tiles.js. */
-export function stat(body, tile) {
-  const wanted = tile.options ?? {};
-  const grid = make("div", "stats");
-  body.append(grid);
+export function renderer(body) {
+  const grid = make("div", "stats", body);
+  const menu = new PointMenu(body);
   const cells = [];
+  let latest = { list: [], context: null };
+
+  function path(parent, className) {
+    const made = parent.appendChild(document.createElementNS(SVG, "path"));
+    made.setAttribute("class", className);
+    if (className !== "spark-area") made.setAttribute("vector-effect", "non-scaling-stroke");
+    return made;
+  }
 
   function cell(index) {
     if (cells[index]) return cells[index];
-    const name = make("div", "stat-name");
-    const number = make("span", "stat-number");
-    const unit = make("span", "stat-unit");
-    const delta = make("div", "stat-change");
+    const box = make("div", "stat");
+    const name = make("div", "stat-name", box);
+    const value = make("div", "stat-value", box);
+    const number = make("span", "stat-number", value);
+    const unit = make("span", "stat-unit", value);
+    const delta = make("div", "stat-change", box);
     const spark = document.createElementNS(SVG, "svg");
-    spark.setAttribute("class", "stat-spark");
-    spark.setAttribute("viewBox", "0 0 100 32");
-    spark.setAttribute("preserveAspectRatio", "none");
-    spark.setAttribute("aria-hidden", "true");
-    const area = spark.appendChild(document.createElementNS(SVG, "path"));
-    area.setAttribute("class", "spark-area");
-    const path = spark.appendChild(document.createElementNS(SVG, "path"));
-    path.setAttribute("class", "spark-line");
-    path.setAttribute("vector-effect", "non-scaling-stroke");
-    const box = make("div", "stat", name, make("div", "stat-value", number, unit), delta, spark);
-    cells[index] = { box, name, number, unit, delta, spark, path, area };
+    for (const [key, text] of Object.entries({ class: "stat-spark", viewBox: "0 0 100 32", preserveAspectRatio: "none", "aria-hidden": "true" })) spark.setAttribute(key, text);
+    box.append(spark);
+    cells[index] = { box, name, number, unit, delta, spark, area: path(spark, "spark-area"), then: path(spark, "spark-then"), path: path(spark, "spark-line") };
+    const more = (event) => {
+      const figure = latest.list[index];
+      if (!figure || menu.element?.contains(event.target)) return;
+      const { filter, links } = latest.context;
+      const fields = Object.fromEntries(Object.entries(figure.by ?? {}).map(([field, each]) => [`__field:${field}`, each ?? ""]));
+      const items = [...filterItems(figure.by, filter), ...(links?.({ __value: figure.value ?? "", ...fields }) ?? [])];
+      const place = body.getBoundingClientRect();
+      if (menu.open(event.clientX - place.left, event.clientY - place.top, { title: figure.name, items })) event.preventDefault();
+    };
+    box.addEventListener("click", more);
+    box.addEventListener("contextmenu", more);
     return cells[index];
+  }
+
+  function sparkline(parts, figure, then, frame, wanted) {
+    const within = figure.points && wanted.sparkline !== false ? extent(figure.points, then?.points ?? []) : null;
+    const drawn = within && sparkPath(figure.points, frame.every, within);
+    parts.spark.toggleAttribute("hidden", !drawn);
+    if (!drawn) return;
+    parts.path.setAttribute("d", drawn);
+    parts.then.setAttribute("d", (then?.points && sparkPath(then.points, frame.every, within)) || "");
+    parts.area.setAttribute("d", drawn.split("M").filter(Boolean).map((run) => {
+      const xs = run.split("L").map((point) => point.split(" ")[0]);
+      return `M${run}L${xs.at(-1)} 32L${xs[0]} 32Z`;
+    }).join(""));
   }
 
   return {
     draw(frame, context) {
+      const wanted = context.tile?.options ?? {};
+      const { theme, zone, frames = [], compare } = context;
       const list = figures(frame).slice(0, MOST);
+      latest = { list, context };
       grid.dataset.many = String(list.length > 1);
-      list.forEach((figure, i) => {
+      const spoken = list.map((figure, i) => {
         const parts = cell(i);
         const unit = wanted.unit ?? figure.unit;
         const large = Math.abs(figure.value ?? 0) >= 1e7;
@@ -122,24 +178,27 @@ export function stat(body, tile) {
         write(parts.unit, shown);
         parts.number.title = figure.value === null ? "No value" : formatNumber(figure.value, { unit });
         const reached = thresholdFor(figure.value, wanted.thresholds);
-        parts.number.style.color = (reached && thresholdColor(reached.color, context.theme)) || "";
-        const [text, title] = number === NONE ? ["", ""] : change(figure, wanted, context.zone);
+        const ground = Boolean(reached) && wanted.colored === "background";
+        const color = (reached && thresholdColor(reached.color, theme, ground)) || "";
+        parts.box.classList.toggle("on-color", Boolean(ground && color));
+        parts.box.style.setProperty("--ground", ground ? color : "");
+        parts.box.style.setProperty("--ink", ground ? readable(color, "#ffffff", "#101216") : "");
+        parts.number.style.color = ground ? "" : color;
+        const then = number === NONE ? null : before(figure, frames, wanted, compare);
+        const { text, title, way } = change(figure, then, wanted, zone);
         write(parts.delta, text);
         parts.delta.title = title;
-        const path = wanted.sparkline !== false && figure.points ? sparkPath(figure.points, frame.every) : null;
-        parts.spark.toggleAttribute("hidden", !path);
-        if (path) {
-          parts.path.setAttribute("d", path);
-          parts.area.setAttribute("d", path.split("M").filter(Boolean).map((run) => {
-            const xs = run.split("L").map((point) => point.split(" ")[0]);
-            return `M${run}L${xs.at(-1)} 32L${xs[0]} 32Z`;
-          }).join(""));
-        }
+        const good = { up: 1, down: -1 }[wanted.better];
+        parts.delta.dataset.way = !good || !way ? "" : way === good ? "good" : "bad";
+        sparkline(parts, figure, then, frame, wanted);
         if (grid.children[i] !== parts.box) grid.append(parts.box);
+        return [list.length > 1 ? figure.name : "", number, shown, text].filter(Boolean).join(" ");
       });
       while (grid.children.length > list.length) grid.lastChild.remove();
-      return { unit: "", latest: "" };
+      return { unit: "", latest: "", role: "group", spoken: spoken.join(", ") };
     },
-    dispose() {},
+    dispose() {
+      menu.close();
+    },
   };
 }

@@ -84,9 +84,12 @@ export function render({ model, box }) {
       make("dd", "num", list, shown(column, message.data[at][0]));
     });
     first.dataset.arrived = "true";
-    open.className = "button primary";
     open.textContent = "See it in the pipeline";
-    if (slug) open.href = `${address}?tab=records`;
+    if (!slug) return;
+    open.href = `${address}?tab=records`;
+    const show = make("a", "button primary", null, "Make a dashboard of it");
+    show.href = `/dashboards/new?pipeline=${slug}`;
+    open.before(show);
   });
   // A payload that gives rejects alone brings no record: the counts tell of it.
   const counts = client.subscribe({ kind: "pipelines" }, (message) => {

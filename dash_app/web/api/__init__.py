@@ -13,15 +13,20 @@ from dash_app.pipelines.query import Queries
 from dash_app.web.access import Access
 from dash_app.web.api import (
     comparisons,
+    dashboard_annotations,
+    dashboard_versions,
     dashboards,
     data,
     drift,
+    embeds,
     lineage,
     mappings,
     people,
     pipelines,
+    preferences,
     querying,
     replays,
+    templates,
 )
 from dash_app.web.api.docs import DocsHandler, OpenApiHandler, rendered
 from dash_app.web.api.handler import Api, MissingHandler, OperationHandler
@@ -41,7 +46,12 @@ OPERATIONS: tuple[Operation, ...] = (
     *lineage.OPERATIONS,
     *querying.OPERATIONS,
     *dashboards.OPERATIONS,
+    *dashboard_versions.OPERATIONS,
+    *dashboard_annotations.OPERATIONS,
+    *templates.OPERATIONS,
+    *embeds.OPERATIONS,
     *people.OPERATIONS,
+    *preferences.OPERATIONS,
 )
 
 Route = tuple[str, type[RequestHandler], dict[str, Any]]

@@ -1,26 +1,31 @@
-"""Dashboards: documents with a revision, and the first one of a pipeline, proposed from its mapping."""
+"""Dashboards: documents with a revision, found by search, folder, tag and star; the first one of a pipeline, proposed
+from its mapping."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from dash_app.domain.dashboards import MAX_TAGS, MAX_TILES, TOP
 from dash_app.domain.errors import Conflict
 from dash_app.domain.mapping import parse_mapping
-from dash_app.domain.specs import Dashboard
-from dash_app.pipelines import dashboards
+from dash_app.domain.tiles import TILES
+from dash_app.pipelines import dashboards as saving
 from dash_app.pipelines.propose import propose_dashboard
-from dash_app.storage import catalog
-from dash_app.web.api import shapes
+from dash_app.storage import catalog, dashboards
+from dash_app.web.api import dashboard_shapes as shapes
 from dash_app.web.api.operation import PAGED, Answer, Call, Operation
-from dash_app.web.api.schema import page_of
+from dash_app.web.api.schema import Schema, object_of, page_of
 
 
 def list_dashboards(call: Call) -> Any:
-    return call.page_of_all(catalog.dashboards(call.unit), shapes.dashboard_line, lambda one: one.uid)
+    asked = {name: call.query[name] for name in ("search", "tag", "folder", "starred")}
+    return call.page_of_all(
+        dashboards.lines(call.unit, call.principal.user, **asked), shapes.dashboard_line, lambda one: one.uid
+    )
 
 
 def create_dashboard(call: Call) -> Any:
-    return shapes.dashboard(dashboards.create_dashboard(call.unit, call.principal.team, call.body, call.principal))
+    return shapes.dashboard(saving.create_dashboard(call.unit, call.principal.team, call.body, call.principal))
 
 
 def propose(call: Call) -> Any:
@@ -31,120 +36,228 @@ def propose(call: Call) -> Any:
         )
     spec = parse_mapping(catalog.mapping(call.unit, found.id, found.mapping_version).document)
     document = propose_dashboard(found, spec)
-    document["uid"] = dashboards.free_uid(call.unit, document["uid"])
-    return shapes.dashboard(dashboards.create_dashboard(call.unit, call.principal.team, document, call.principal))
-
-
-def _found(call: Call) -> Dashboard:
-    return catalog.dashboard(call.unit, call.path["dashboard"])
+    document["uid"] = saving.free_uid(call.unit, document["uid"])
+    return shapes.dashboard(
+        saving.create_dashboard(call.unit, call.principal.team, document, call.principal, note="Proposed")
+    )
 
 
 def get_dashboard(call: Call) -> Any:
-    return shapes.dashboard(_found(call))
+    return shapes.dashboard(dashboards.get(call.unit, call.path["dashboard"]))
 
 
 def update_dashboard(call: Call) -> Any:
-    uid = _found(call).uid
-    made = dashboards.update_dashboard(
-        call.unit, uid, call.body, call.principal, expected_revision=call.expected_revision()
+    made = saving.update_dashboard(
+        call.unit, call.path["dashboard"], call.body, call.principal, expected_revision=call.expected_revision()
     )
     return shapes.dashboard(made)
 
 
 def delete_dashboard(call: Call) -> Any:
-    uid = _found(call).uid
-    dashboards.delete_dashboard(call.unit, uid, call.principal, expected_revision=call.expected_revision())
+    saving.delete_dashboard(
+        call.unit, call.path["dashboard"], call.principal, expected_revision=call.expected_revision()
+    )
     return Answer()
 
 
-_TAG = "Dashboards"
-_ONE = "/dashboards/{dashboard}"
-_READ, _WRITE = "dashboards.read", "dashboards.write"
-#: Said in full by dashboards.check_dashboard, which names every place that is wrong.
-_DOCUMENT = {
-    "type": "object",
-    "properties": {
-        "uid": {"description": "Its name in addresses; left out: made from the title."},
-        "title": {"examples": ["Weather"]},
-        "description": {},
-        "time": {"description": "The range shown: from and to.", "examples": [{"from": "now-24h", "to": "now"}]},
-        "refresh": {"description": "live or off."},
-        "timezone": {},
-        "tiles": {
-            "description": f"Up to {dashboards.MAX_TILES} tiles: id, kind ({', '.join(dashboards.KINDS)}), title, "
-            "gridPos, query, options."
-        },
+def undelete_dashboard(call: Call) -> Any:
+    return shapes.dashboard(saving.undelete_dashboard(call.unit, call.path["dashboard"], call.principal))
+
+
+def copy_dashboard(call: Call) -> Any:
+    made = saving.copy_dashboard(
+        call.unit, call.path["dashboard"], call.principal, title=call.body.get("title"), new_uid=call.body.get("uid")
+    )
+    return shapes.dashboard(made)
+
+
+def copy_tile(call: Call) -> Any:
+    made = saving.copy_tile(
+        call.unit,
+        call.body.get("dashboard") or call.path["dashboard"],
+        str(call.body["tile"]),
+        call.path["dashboard"],
+        call.principal,
+        expected_revision=call.expected_revision(),
+    )
+    return shapes.dashboard(made)
+
+
+def star(call: Call) -> Any:
+    dashboards.star(call.unit, call.principal.user, dashboards.get(call.unit, call.path["dashboard"]))
+    return Answer()
+
+
+def unstar(call: Call) -> Any:
+    dashboards.unstar(call.unit, call.principal.user, dashboards.get(call.unit, call.path["dashboard"]))
+    return Answer()
+
+
+TAG = "Dashboards"
+ONE = "/dashboards/{dashboard}"
+READ, WRITE = "dashboards.read", "dashboards.write"
+#: Said in full by check_dashboard, which names every place that is wrong.
+_PROPERTIES: dict[str, Schema] = {
+    "uid": {"description": "Its name in addresses; left out: made from the title."},
+    "title": {"examples": ["Weather"]},
+    "folder": {"description": "A path of at most five names, such as Operations/Web."},
+    "tags": {"description": f"Up to {MAX_TAGS} texts."},
+    "time": {"description": "The range shown: from and to.", "examples": [{"from": "now-24h", "to": "now"}]},
+    "refresh": {"description": "live, off, or how often it is read again, from 5s to 1h."},
+    "timezone": {"description": "An IANA name; left out: the viewer's."},
+    "templating": {"description": "Variables: list of name, type (query, custom, text, interval) and what they offer."},
+    "annotations": {"description": "Sources of annotations: list of name, source (manual, query, replays)."},
+    "links": {"description": "title and url of links beside the dashboard's title."},
+    "tiles": {
+        "description": f"Up to {MAX_TILES} tiles: id, kind ({', '.join(TILES.names())}), title, gridPos, query or "
+        "queries, options. GET /tiles has the options of each kind."
     },
 }
+DOCUMENT: Schema = {"type": "object", "properties": {name: _PROPERTIES.get(name, {}) for name in TOP}}
+_TILE_ID: Schema = {"type": ["string", "integer"], "description": "The id of the tile."}
 
 OPERATIONS = (
     Operation(
         "GET",
         "/dashboards",
         "list_dashboards",
-        _TAG,
+        TAG,
         "The team's dashboards by title",
-        _READ,
+        READ,
         list_dashboards,
         page_of(shapes.DASHBOARD_LINE),
-        query=PAGED,
+        query={
+            **PAGED,
+            "search": {
+                "type": "string",
+                "maxLength": 200,
+                "default": "",
+                "description": "Words that all occur in title, description, folder, tags, tiles or pipelines.",
+            },
+            "tag": {"type": "string", "maxLength": 100, "default": "", "description": "Those with this tag."},
+            "folder": {
+                "type": "string",
+                "maxLength": 400,
+                "description": "Those in this folder or in one within it; empty: those in none.",
+            },
+            "starred": {"type": "boolean", "default": False, "description": "Those that you have starred."},
+        },
     ),
     Operation(
         "POST",
         "/dashboards",
         "create_dashboard",
-        _TAG,
+        TAG,
         "Save a new dashboard",
-        _WRITE,
+        WRITE,
         create_dashboard,
         shapes.DASHBOARD,
         status=201,
-        body=_DOCUMENT,
+        body=DOCUMENT,
         keyed=True,
         tagged=True,
     ),
     Operation(
         "GET",
-        _ONE,
+        ONE,
         "get_dashboard",
-        _TAG,
+        TAG,
         "A dashboard's document",
-        _READ,
+        READ,
         get_dashboard,
         shapes.DASHBOARD,
         tagged=True,
     ),
     Operation(
         "PUT",
-        _ONE,
+        ONE,
         "update_dashboard",
-        _TAG,
+        TAG,
         "Save a dashboard anew",
-        _WRITE,
+        WRITE,
         update_dashboard,
         shapes.DASHBOARD,
-        body=_DOCUMENT,
+        body=DOCUMENT,
         tagged=True,
         matched=True,
+        detail="Where If-Match names another revision than the newest, the problem says what was changed since: "
+        "`revision`, `updated_by` and `changes`.",
     ),
     Operation(
         "DELETE",
-        _ONE,
+        ONE,
         "delete_dashboard",
-        _TAG,
+        TAG,
         "Delete a dashboard",
-        _WRITE,
+        WRITE,
         delete_dashboard,
         status=204,
         matched=True,
+        detail=f"It can be brought back for {dashboards.KEPT.days} days.",
     ),
+    Operation(
+        "POST",
+        f"{ONE}/undelete",
+        "undelete_dashboard",
+        TAG,
+        "Bring a deleted dashboard back",
+        WRITE,
+        undelete_dashboard,
+        shapes.DASHBOARD,
+        tagged=True,
+    ),
+    Operation(
+        "POST",
+        f"{ONE}/copy",
+        "copy_dashboard",
+        TAG,
+        "Copy a dashboard",
+        WRITE,
+        copy_dashboard,
+        shapes.DASHBOARD,
+        status=201,
+        keyed=True,
+        tagged=True,
+        body=object_of(
+            {
+                "title": {"type": "string", "minLength": 1, "maxLength": 200},
+                "uid": {"type": "string", "description": "Left out: made from the title, with a number where needed."},
+            },
+            required=(),
+            closed=True,
+        ),
+    ),
+    Operation(
+        "POST",
+        f"{ONE}/tiles",
+        "copy_tile",
+        TAG,
+        "Copy a tile into a dashboard",
+        WRITE,
+        copy_tile,
+        shapes.DASHBOARD,
+        keyed=True,
+        tagged=True,
+        matched=True,
+        detail="It stands below the others, with the variables that it uses as far as they are missing there.",
+        body=object_of(
+            {
+                "dashboard": {"type": "string", "description": "Where the tile is; left out: in this dashboard."},
+                "tile": _TILE_ID,
+            },
+            required=("tile",),
+            closed=True,
+        ),
+    ),
+    Operation("PUT", f"{ONE}/star", "star_dashboard", TAG, "Star a dashboard", READ, star, status=204),
+    Operation("DELETE", f"{ONE}/star", "unstar_dashboard", TAG, "Take the star away", READ, unstar, status=204),
     Operation(
         "POST",
         "/pipelines/{pipeline}/dashboard",
         "propose_dashboard",
-        _TAG,
+        TAG,
         "Make a first dashboard for a pipeline",
-        _WRITE,
+        WRITE,
         propose,
         shapes.DASHBOARD,
         status=201,

@@ -43,6 +43,8 @@ _PATHS = {
     "token": "A token's id.",
     "dashboard": "A dashboard's uid.",
     "comparison": "A comparison's id.",
+    "annotation": "An annotation's id.",
+    "template": "The name of a template.",
 }
 _ERRORS = {
     "400": "The request cannot be understood.",

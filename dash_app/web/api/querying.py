@@ -103,7 +103,17 @@ OPERATIONS = (
                     "type": ["integer", "null"],
                     "description": "As this version of the mapping saw it, while what it made is kept.",
                 },
-                "order": {"description": "What to sort by."},
+                "order": {"description": "A column to sort by, with - before it for the greatest first."},
+                "variables": {
+                    "type": ["object", "null"],
+                    "description": "Values in place of `$name` in the query: one, several, or `$__all`.",
+                    "examples": [{"site": ["roof", "lab"]}],
+                },
+                "filters": {
+                    "type": ["array", "null"],
+                    "description": "Records with (`=`) or without (`!=`) a value; fields it lacks are left aside.",
+                    "examples": [[{"field": "site", "op": "=", "value": "roof"}]],
+                },
                 "cursor": {"description": "`next` of the page before, where records are asked for."},
             },
             "required": ["pipeline"],

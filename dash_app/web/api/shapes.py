@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from dash_app.domain.access import Principal, Role
 from dash_app.domain.events import PayloadInfo, Reject
-from dash_app.domain.specs import Dashboard, MappingVersion, Pipeline, PipelineStats
+from dash_app.domain.specs import MappingVersion, Pipeline, PipelineStats
 from dash_app.pipelines.resources import Resources
 from dash_app.storage.ledger import Run
 from dash_app.storage.people import Member, Membership, Token
@@ -323,51 +322,3 @@ RUN = define(
 
 def run(one: Run) -> dict[str, Any]:
     return {name: getattr(one, name) for name in one.__slots__} | {"id": str(one.id)}
-
-
-# Dashboards ----------------------------------------------------------------------------------------------------------
-
-DASHBOARD = define(
-    "Dashboard",
-    object_of(
-        {
-            "uid": SLUG,
-            "title": TEXT,
-            "revision": {"type": "integer"},
-            "updated_at": TIME,
-            "updated_by": TEXT,
-            "dashboard": OBJECT,
-        }
-    ),
-)
-DASHBOARD_LINE = define(
-    "DashboardLine",
-    object_of(
-        {
-            "uid": SLUG,
-            "title": TEXT,
-            "revision": {"type": "integer"},
-            "updated_at": TIME,
-            "updated_by": TEXT,
-            "tiles": COUNT,
-        }
-    ),
-)
-
-
-def dashboard(one: Dashboard) -> dict[str, Any]:
-    return {**_dashboard(one), "dashboard": one.document}
-
-
-def dashboard_line(one: Dashboard) -> dict[str, Any]:
-    return {**_dashboard(one), "tiles": len(one.document.get("tiles", ()))}
-
-
-def _dashboard(one: Dashboard) -> Mapping[str, Any]:
-    return {
-        "uid": one.uid,
-        "title": one.title,
-        "revision": one.revision,
-        "updated_at": one.updated_at,
-        "updated_by": one.updated_by,
-    }

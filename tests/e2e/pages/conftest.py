@@ -1,4 +1,8 @@
-"""A running node, people of two teams, and browsers that are logged in, for the tests of single pages."""
+"""One running node for all tests of pages, a team of its own for each module, and browsers that are logged in.
+
+Teams see nothing of each other, which is the product's own promise; so modules can share a node, whose start is the
+dearest part of them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -38,13 +42,24 @@ CHROMIUM = [
 
 
 @dataclass
+class Node:
+    """A web node in a process of its own, and the app of the same database in this one."""
+
+    url: str
+    app: App
+
+
+@dataclass
 class House:
-    """A running node with its database. `who`: the admin of the team `main`."""
+    """A team on the running node. `who`: its admin, whose address is `email`."""
 
     url: str
     app: App
     team: UUID
     who: Principal
+    email: str
+    #: Addresses as tests call them, and as they are: one that is used in several modules is not the same person.
+    known: dict[str, str] = field(default_factory=dict)
 
     def pipeline(self, name: str, mapping: Any = None, scheme: str = "github", team: UUID | None = None) -> UUID:
         team = team or self.team
@@ -67,9 +82,11 @@ class House:
             unit.commit()
         Ingest(self.app).run(pipeline)
 
-    def member(self, email: str, role: Role, team: UUID | None = None) -> None:
+    def member(self, email: str, role: Role, team: UUID | None = None, name: str = "") -> None:
+        """Somebody who can log in as `email`."""
+        address = self.known[email] = email.replace("@", f"+{self.who.team_slug}@")
         with self.app.database.ingest() as unit:
-            people.add_member(unit, team or self.team, people.create_user(unit, email, PASSWORD), role)
+            people.add_member(unit, team or self.team, people.create_user(unit, address, PASSWORD, name=name), role)
             unit.commit()
 
     def other_team(self, slug: str) -> UUID:
@@ -78,12 +95,24 @@ class House:
             unit.commit()
         return made
 
+    def session(self, email: str) -> str:
+        """The secret of a new browser session of somebody's."""
+        with self.app.database.ingest() as unit:
+            found = people.verify_password(unit, self.known.get(email, email), PASSWORD)
+            assert found is not None, email
+            team = people.memberships(unit, found.user)[0].team
+        with self.app.database.team(team) as unit:
+            secret = people.open_session(unit, team, found.user)
+            unit.commit()
+        return secret
 
-@pytest.fixture(scope="module")
-def house(postgres: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[House]:
-    name = request.module.__name__.rsplit(".", 1)[-1] + "_pages"
+
+@pytest.fixture(scope="session")
+def node(postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    name = "pages"
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        connection.execute(f"GRANT CREATE ON DATABASE {name} TO dash_owner, dash_ingest")
     url = postgres.replace(f"/{embedded.DATABASE}?", f"/{name}?", 1)
     folder = str(tmp_path_factory.mktemp("pages"))
     with socket.socket() as probe:
@@ -103,12 +132,7 @@ def house(postgres: str, tmp_path_factory: pytest.TempPathFactory, request: pyte
         # A node that has much to say would stand still once nobody reads it.
         threading.Thread(target=server.stdout.read, daemon=True).start()
         app = App.open(Settings.load([], environment(url, port, folder), program="serve"), url)
-        with app.database.ingest() as unit:
-            team = people.find_team(unit)
-        with app.database.team(team) as unit:
-            member = people.members(unit)[0]
-        who = Principal(member.user, member.email, member.name, team, "main", "Main", Role.admin)
-        yield House(f"http://127.0.0.1:{port}", app, team, who)
+        yield Node(f"http://127.0.0.1:{port}", app)
     finally:
         server.kill()
         server.communicate()
@@ -116,6 +140,20 @@ def house(postgres: str, tmp_path_factory: pytest.TempPathFactory, request: pyte
             app.close()
 
 
+@pytest.fixture(scope="module")
+def house(node: Node, request: pytest.FixtureRequest) -> House:
+    slug = request.module.__name__.rsplit(".", 1)[-1].removeprefix("test_")
+    email = EMAIL.replace("@", f"+{slug}@")
+    with node.app.database.ingest() as unit:
+        team = people.create_team(unit, slug, slug.replace("_", " ").title())
+        user = people.create_user(unit, email, PASSWORD, name="Kari")
+        people.add_member(unit, team, user, Role.admin)
+        unit.commit()
+    who = Principal(user, email, "Kari", team, slug, slug.title(), Role.admin)
+    return House(node.url, node.app, team, who, email, {EMAIL: email})
+
+
+# No longer than a module: Playwright's own event loop runs for as long, and other tests need theirs.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
@@ -135,18 +173,16 @@ def opened(house: House, browser: Browser) -> Iterator[Opened]:
     complaints: list[str] = []
     ours = (house.url, house.url.replace("http", "ws", 1), "blob:", "data:")
 
-    def open_page(email: str = EMAIL, *, width: int = 1360, theme: Any = "light") -> Page:
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+    def open_page(email: str = EMAIL, *, width: int = 1360, theme: Any = "light", **options: Any) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme, **options)
         contexts.append(context)
+        # Logging in by hand has its own tests; here it would only take time.
+        context.add_cookies([{"name": "dash_session", "value": house.session(email), "url": house.url}])
         page = context.new_page()
         page.on("console", lambda m: complaints.append(f"{m.type}: {m.text}") if m.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(f"thrown: {error}"))
         page.on("request", lambda r: None if r.url.startswith(ours) else complaints.append(f"asked elsewhere: {r.url}"))
-        page.goto(f"{house.url}/login")
-        page.fill("#email", email)
-        page.fill("#password", PASSWORD)
-        page.click("button[type=submit]")
-        page.wait_for_url(f"{house.url}/")
+        page.goto(house.url)
         return page
 
     open_page.complaints = complaints  # type: ignore[attr-defined]

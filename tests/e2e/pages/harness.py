@@ -1,4 +1,4 @@
-"""A web node for the browser tests of the pages, in a process of its own: `python -m tests.e2e.pages.harness URL PORT`.
+"""A node for the browser tests of the pages, in a process of its own: `python -m tests.e2e.pages.harness URL PORT`.
 
 The node migrates the database itself. What the tests send is mapped by the tests themselves, so that no worker runs
 beside it.
@@ -19,7 +19,7 @@ PASSWORD = "correct horse battery"
 def environment(url: str, port: int, folder: str) -> dict[str, str]:
     """What the node is told."""
     return {
-        "APP_ROLE": "web",
+        "APP_ROLE": "all",
         "DASH_DATABASE_URL": url,
         "DASH_PORT": str(port),
         "DASH_SECRET_KEY": SECRET,
@@ -29,16 +29,27 @@ def environment(url: str, port: int, folder: str) -> dict[str, str]:
     }
 
 
+class NoWorkers:
+    """In place of the supervisor of workers: a node of all doors and no hands."""
+
+    def __init__(self, *_arguments: object) -> None: ...
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
 async def run(url: str, port: int, folder: str) -> None:
-    from dash_app.node import Node
+    from dash_app import node
     from dash_app.settings import Settings
     from dash_app.storage.engine import Database
 
     # The tests' PostgreSQL gives up durability for speed, which a node refuses.
     Database.check_durable = lambda self: None  # type: ignore[method-assign]
+    node.Supervisor = NoWorkers  # type: ignore[assignment,attr-defined]
     settings = Settings.load([], environment(url, port, folder), program="serve")
     async with AsyncExitStack() as stack:
-        await Node.start(settings, url, stack)
+        await node.Node.start(settings, url, stack)
         print("ready", flush=True)
         await asyncio.Event().wait()
 

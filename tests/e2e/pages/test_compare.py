@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import socket
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import psycopg
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import expect
 
-from dash_app.app import App
-from dash_app.domain.access import Principal, Role
-from dash_app.domain.events import Arrival
 from dash_app.domain.mapping import mapping_text, parse_mapping
-from dash_app.pipelines import comparisons, dashboards, setup
-from dash_app.pipelines.ingest import Ingest
+from dash_app.pipelines import comparisons, dashboards
 from dash_app.pipelines.propose import propose_dashboard
-from dash_app.settings import Settings
-from dash_app.storage import catalog, drafts, embedded, payloads, people
-from tests.e2e.pages.harness import EMAIL, PASSWORD, environment
+from dash_app.storage import catalog, drafts
+from tests.e2e.pages.conftest import House, Opened
 
-ROOT = Path(__file__).parents[3]
 HOSTILE = '<img src=x onerror="window.hacked=1">'
 BEFORE: dict[str, Any] = {
     "fields": [
@@ -44,121 +28,31 @@ AFTER: dict[str, Any] = {
     ],
     "where": "temperature < 9",
 }
-CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 pytestmark = pytest.mark.timeout(240)
 
 
-@dataclass
-class House:
-    url: str
-    app: App
-    team: UUID
-    who: Principal
-
-    def pipeline(self, name: str, *mappings: dict[str, Any]) -> UUID:
-        first, *others = mappings
-        with self.app.database.team(self.team) as unit:
-            source = {"kind": "webhook", "options": {"scheme": "none"}}
-            made, _ = setup.create_pipeline(
-                unit, self.app, self.team, {"name": name, "source": source, "mapping": first}, self.who
-            )
-            for mapping in others:
-                catalog.save_mapping(unit, made.id, mapping, note=f"Note {HOSTILE}", activate=False)
-            unit.commit()
-        return made.id
-
-    def send(self, pipeline: UUID, *bodies: Any) -> None:
-        with self.app.database.ingest() as unit:
-            payloads.accept(unit, [Arrival(pipeline, self.team, json.dumps(body).encode()) for body in bodies])
-            unit.commit()
-        Ingest(self.app).run(pipeline)
+def mapped(house: House, name: str, first: dict[str, Any], *others: dict[str, Any]) -> UUID:
+    """A pipeline with several versions of its mapping, of which the first is read."""
+    made = house.pipeline(name, first, "none")
+    with house.app.database.team(house.team) as unit:
+        for mapping in others:
+            catalog.save_mapping(unit, made, mapping, note=f"Note {HOSTILE}", activate=False)
+        unit.commit()
+    return made
 
 
 @pytest.fixture(scope="module")
-def house(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    name = "test_compare_pages"
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    url = postgres.replace(f"/{embedded.DATABASE}?", f"/{name}?", 1)
-    folder = str(tmp_path_factory.mktemp("pages"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.e2e.pages.harness", url, str(port), folder],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    app = None
-    try:
-        assert server.stdout is not None
-        assert any(line.strip() == "ready" for line in server.stdout)
-        # A node that has much to say would stand still once nobody reads it.
-        threading.Thread(target=server.stdout.read, daemon=True).start()
-        app = App.open(Settings.load([], environment(url, port, folder), program="serve"), url)
-        with app.database.ingest() as unit:
-            team = people.find_team(unit)
-        with app.database.team(team) as unit:
-            member = people.members(unit)[0]
-        who = Principal(member.user, member.email, member.name, team, "main", "Main", Role.admin)
-        made = House(f"http://127.0.0.1:{port}", app, team, who)
-        weather = made.pipeline("Weather", BEFORE, AFTER, BEFORE)
-        made.send(weather, *({"site": f"{n} {HOSTILE}", **({"temperature": n} if n % 4 else {})} for n in range(1, 13)))
-        with app.database.team(team) as unit:
-            found = catalog.pipeline(unit, weather)
-            document = propose_dashboard(found, parse_mapping(BEFORE)) | {"title": f"Weather {HOSTILE}"}
-            dashboards.create_dashboard(unit, team, document, who)
-            unit.commit()
-        made.pipeline("Lonely", BEFORE)
-        made.pipeline("Quiet", BEFORE, AFTER)
-        yield made
-    finally:
-        server.kill()
-        server.communicate()
-        if app is not None:
-            app.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
-        yield browser
-        browser.close()
-
-
-Opened = Callable[..., Page]
-
-
-@pytest.fixture
-def opened(house: House, browser: Browser) -> Iterator[Opened]:
-    """Opens a browser that is logged in; the test fails on any console error and any request to another host."""
-    contexts: list[BrowserContext] = []
-    complaints: list[str] = []
-
-    def on_request(request: Any) -> None:
-        if not request.url.startswith((house.url, "blob:", "data:")):
-            complaints.append(f"asked elsewhere: {request.url}")
-
-    def open_page(*, width: int = 1360, theme: Any = "light") -> Page:
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda m: complaints.append(f"{m.type}: {m.text}") if m.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(f"thrown: {error}"))
-        page.on("request", on_request)
-        page.goto(f"{house.url}/login")
-        page.fill("#email", EMAIL)
-        page.fill("#password", PASSWORD)
-        page.click("button[type=submit]")
-        page.wait_for_url(f"{house.url}/")
-        return page
-
-    yield open_page
-    for context in contexts:
-        for page in context.pages:
-            assert page.evaluate("window.hacked") is None
-        context.close()
-    assert complaints == []
+def house(house: House) -> House:
+    weather = mapped(house, "Weather", BEFORE, AFTER, BEFORE)
+    house.send(weather, *({"site": f"{n} {HOSTILE}", **({"temperature": n} if n % 4 else {})} for n in range(1, 13)))
+    with house.app.database.team(house.team) as unit:
+        found = catalog.pipeline(unit, weather)
+        document = propose_dashboard(found, parse_mapping(BEFORE)) | {"title": f"Weather {HOSTILE}"}
+        dashboards.create_dashboard(unit, house.team, document, house.who)
+        unit.commit()
+    mapped(house, "Lonely", BEFORE)
+    mapped(house, "Quiet", BEFORE, AFTER)
+    return house
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1360, "light"), (390, "dark")])
@@ -280,16 +174,12 @@ def test_where_there_is_nothing_to_compare_the_page_says_what_there_could_be(hou
     expect(page.locator(".problem")).to_contain_text("ends before it begins")
 
 
-def test_what_is_not_there_is_a_404(house: House, browser: Browser) -> None:
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(f"{house.url}/login?next=/pipelines")
-    page.fill("#email", EMAIL)
-    page.fill("#password", PASSWORD)
-    page.click("button[type=submit]")
-    page.wait_for_url(f"{house.url}/pipelines")
+def test_what_is_not_there_is_a_404(house: House, opened: Opened) -> None:
+    page = opened()
     for query in ("a=1&b=9", "a=x&b=2", "draft=nothing", "job=nothing", f"job={UUID(int=1)}"):
         answer = page.goto(f"{house.url}/pipelines/weather/compare?{query}")
         assert answer is not None
         assert answer.status == 404, query
-    context.close()
+    complaints = opened.complaints  # type: ignore[attr-defined]
+    assert all("404" in each for each in complaints)
+    complaints.clear()

@@ -17,7 +17,7 @@ from dash_app.pipelines import replay as replay_module
 from dash_app.pipelines import setup
 from dash_app.pipelines.ingest import Ingest
 from dash_app.pipelines.replay import Replays
-from dash_app.storage import bronze, catalog, replays
+from dash_app.storage import bronze, catalog, dashboards, replays
 from tests.e2e.pages.conftest import House, Opened
 
 pytestmark = pytest.mark.timeout(240)
@@ -234,7 +234,7 @@ def test_from_a_bucket_of_a_table_to_its_records(house: House, opened: Opened) -
         },
     }  # fmt: skip
     with house.app.database.team(house.team) as unit:
-        catalog.create_dashboard(unit, house.team, {"uid": "coast", "title": "Coast", "tiles": [tile]})
+        dashboards.create(unit, house.team, {"uid": "coast", "title": "Coast", "tiles": [tile]})
         unit.commit()
     page = opened()
     page.goto(f"{house.url}/dashboards/coast?from=now-1h/h&to=now%2B1h/h")
@@ -279,7 +279,7 @@ def test_a_dashboard_travels_to_a_version_and_back(house: House, opened: Opened)
     query = {"pipeline": "cape", "select": [{"field": "degrees", "agg": "max", "as": "d"}]}
     tile = {"id": 1, "kind": "stat", "title": "Most", "gridPos": {"x": 0, "y": 0, "w": 6, "h": 4}, "query": query}
     with house.app.database.team(house.team) as unit:
-        catalog.create_dashboard(unit, house.team, {"uid": "cape", "title": "Cape", "tiles": [tile]})
+        dashboards.create(unit, house.team, {"uid": "cape", "title": "Cape", "tiles": [tile]})
         unit.commit()
     save(house, pipeline, V2, "after_replay")
     finish(house, under_way(house, pipeline))

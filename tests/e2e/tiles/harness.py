@@ -336,10 +336,11 @@ class Server:
         app = tornado.web.Application(
             [
                 (r"/live", Channel, {"state": self.state}),
+                (r"/pages/(.*\.js)", tornado.web.StaticFileHandler, {"path": str(ASSETS.parent / "pages" / "static")}),
                 (r"/assets/(.*)", tornado.web.StaticFileHandler, {"path": str(ASSETS)}),
                 (r"/static/extensions/panel/(.*)", tornado.web.StaticFileHandler, {"path": str(panel_dist())}),
                 (r"/page/(.*\.js)", tornado.web.StaticFileHandler, {"path": str(HERE)}),
-                (r"/(dashboard|parts|bare|)", Page),
+                (r"/(dashboard|parts|bare|gallery|)", Page),
             ]
         )
         server = app.listen(self.port, "127.0.0.1")

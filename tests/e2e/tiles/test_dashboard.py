@@ -174,10 +174,10 @@ def test_two_dates_in_the_viewers_zone(open_page: OpenPage) -> None:
     page.locator(".range-menu summary").click()
     page.get_by_label("From").fill("2026-01-10T08:00:00")
     page.get_by_label("To", exact=True).fill("2026-01-10T07:00:00")
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Show", exact=True).click()
     expect(page.get_by_role("alert")).to_have_text("The end must come after the start.")
     page.get_by_label("To", exact=True).fill("2026-01-10T12:00:00")
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Show", exact=True).click()
     page.wait_for_function(
         "() => dashboard.range().from === '2026-01-10T13:00:00.000Z' && dashboard.range().to === '2026-01-10T17:00:00.000Z'"
     )

@@ -8,10 +8,12 @@ import pytest
 
 from dash_app.domain.changes import (
     AccessChanged,
+    AnnotationsChanged,
     Change,
     DashboardChanged,
     PayloadsAccepted,
     PipelineChanged,
+    PresenceChanged,
     ReplayMoved,
     RowsAdded,
     decode,
@@ -27,6 +29,8 @@ MESSAGES: list[Change] = [
     PipelineChanged(PIPELINE),
     ReplayMoved(PIPELINE, str(new_id())),
     DashboardChanged(str(new_id())),
+    AnnotationsChanged(str(new_id())),
+    PresenceChanged(str(new_id())),
     AccessChanged(str(new_id())),
 ]
 

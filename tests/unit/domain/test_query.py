@@ -160,7 +160,7 @@ def test_times_out_of_all_range(value: Any) -> None:
         ({"where": "a = '\ud800'"}, "where", "text"),
         ({"pipeline": "\ud800"}, "pipeline", "slug or id"),
         ({"by": ["\ud800"]}, "by", "list"),
-        ({"order": "count"}, "order", "newest first"),
+        ({"order": "count", "select": [{"field": "temp"}]}, "order", "one of the columns is meant"),
         ({"order": "size", "by": ["site"]}, "order", "site, count"),
         ({"cursor": "x", "by": ["site"]}, "cursor", "aggregates have none"),
     ],

@@ -6,8 +6,10 @@ import json
 from datetime import UTC, datetime
 
 import polars as pl
+import pytest
+from tornado.websocket import WebSocketProtocol13, _WebSocketParams
 
-from dash_app.live.frames import Table, encode, encode_error
+from dash_app.live.frames import Table, encode, encode_error, packet
 
 
 def test_columns_are_json_whatever_is_in_them() -> None:
@@ -40,3 +42,18 @@ def test_an_error_says_what_and_why() -> None:
         "title": "Not found",
         "detail": "no pipeline 'x'",
     }
+
+
+@pytest.mark.parametrize("length", [0, 1, 125, 126, 127, 65_535, 65_536, 200_000])
+def test_a_packet_is_what_the_server_would_write(length: int) -> None:
+    written: list[bytes] = []
+
+    class Stream:
+        def write(self, data: bytes) -> None:
+            written.append(data)
+
+    protocol = WebSocketProtocol13(None, False, _WebSocketParams())  # type: ignore[arg-type]
+    protocol.stream = Stream()  # type: ignore[assignment]
+    message = b"x" * length
+    protocol._write_frame(True, 0x1, message)
+    assert packet(message) == written[0]

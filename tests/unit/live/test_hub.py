@@ -59,8 +59,8 @@ class Viewer:
         self.asked_again = False
         self._some = asyncio.Event()
 
-    def deliver(self, frame: bytes) -> None:
-        self.frames.append(json.loads(frame))
+    def deliver(self, wire: bytes) -> None:
+        self.frames.append(json.loads(wire[wire.index(b"{") :]))
         self._some.set()
 
     def revoked(self) -> None:
@@ -68,6 +68,10 @@ class Viewer:
 
     def recheck(self) -> None:
         self.asked_again = True
+
+    def wake(self) -> None:
+        """Has `until` look again."""
+        self._some.set()
 
     async def until(self, wanted: Callable[[list[dict[str, Any]]], bool]) -> None:
         while not wanted(self.frames):
@@ -81,7 +85,7 @@ def added(pipeline: str = "mine", low: int = 10, high: int = 20) -> RowsAdded:
 
 def run(test: Callable[[Hub, Counting], Coroutine[Any, Any, None]], monkeypatch: pytest.MonkeyPatch) -> None:
     view = Counting()
-    monkeypatch.setattr(hub_module, "open_view", lambda *_arguments: ("one", view))
+    monkeypatch.setattr(hub_module, "open_for", lambda *_arguments: ("one", view))
 
     async def body() -> None:
         hub = Hub(None, None)  # type: ignore[arg-type]
@@ -200,7 +204,7 @@ def test_who_leaves_ends_the_topic(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_id_used_again_ends_what_it_stood_for(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(hub: Hub, view: Counting) -> None:
         names = iter(range(100))
-        monkeypatch.setattr(hub_module, "open_view", lambda *_arguments: (f"topic {next(names)}", Counting()))
+        monkeypatch.setattr(hub_module, "open_for", lambda *_arguments: (f"topic {next(names)}", Counting()))
         viewer = Viewer()
         hub.connect(viewer)
         for _ in range(5):
@@ -218,7 +222,7 @@ def test_a_refused_subscription_leaves_nothing_behind(monkeypatch: pytest.Monkey
         def refuse(*_arguments: Any) -> Any:
             raise Invalid(problems=[("query.pipeline", "missing")])
 
-        monkeypatch.setattr(hub_module, "open_view", refuse)
+        monkeypatch.setattr(hub_module, "open_for", refuse)
         viewer = Viewer()
         hub.connect(viewer)
         with pytest.raises(Invalid):
@@ -235,5 +239,91 @@ def test_a_revocation_reaches_the_users_sockets_alone(monkeypatch: pytest.Monkey
         hub.connect(two)
         hub.changed(AccessChanged(str(one.principal.user)))
         assert (one.cut, two.cut) == (True, False)
+
+    run(test, monkeypatch)
+
+
+def test_telling_many_leaves_the_loop_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request is served between two slices, and who leaves meanwhile is told nothing more."""
+
+    async def test(hub: Hub, view: Counting) -> None:
+        monkeypatch.setattr(hub_module, "SLICE_SECONDS", 0.0)
+        viewers = [Viewer() for _ in range(400)]
+        for viewer in viewers:
+            hub.connect(viewer)
+            await hub.subscribe(viewer, "t1", {})
+            hub.begin(viewer, "t1")
+        for viewer in viewers:
+            await viewer.until(lambda frames: len(frames) == 1)
+        served = 0
+        left: list[Viewer] = []
+
+        async def others() -> None:
+            nonlocal served
+            while True:
+                told = [viewer for viewer in viewers if len(viewer.frames) == 2]
+                if 0 < len(told) < 400:
+                    served += 1
+                    if not left:
+                        left.append(next(viewer for viewer in viewers if len(viewer.frames) == 1))
+                        hub.unsubscribe(left[0], "t1")
+                        left[0].wake()
+                await asyncio.sleep(0)
+
+        asking = asyncio.create_task(others())
+        hub.changed(added())
+        for viewer in viewers:
+            await viewer.until(lambda frames, who=viewer: len(frames) == 2 or who in left)  # type: ignore[misc]
+        asking.cancel()
+        assert served > 5
+        assert [len(viewer.frames) for viewer in left] == [1]
+
+    run(test, monkeypatch)
+
+
+def test_a_newcomers_snapshot_is_theirs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(hub: Hub, view: Counting) -> None:
+        monkeypatch.setattr(hub_module, "SHARED_SECONDS", -1.0)
+        first, second = Viewer(), Viewer()
+        await watch(hub, first)
+        await watch(hub, second)
+        assert view.snapshots == 2
+        hub.changed(added())
+        for viewer in (first, second):
+            await viewer.until(lambda frames: frames[-1]["kind"] == "update")
+            assert [frame["kind"] for frame in viewer.frames] == ["snapshot", "update"]
+
+    run(test, monkeypatch)
+
+
+def test_who_was_told_of_a_failure_gets_a_snapshot_when_a_newcomer_makes_it_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def test(hub: Hub, view: Counting) -> None:
+        first = Viewer()
+        await watch(hub, first)
+        view.failure = NotFound("away")
+        hub.changed(added())
+        hub.returned()
+        await first.until(lambda frames: frames[-1]["kind"] == "error")
+        view.failure = None
+        await watch(hub, Viewer())
+        await first.until(lambda frames: frames[-1]["kind"] == "snapshot")
+
+    run(test, monkeypatch)
+
+
+def test_who_comes_as_the_last_one_goes_sees_what_came_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(hub: Hub, view: Counting) -> None:
+        view.pause = 0.3  # the topic rests, while all of this happens
+        old, new = Viewer(), Viewer()
+        await watch(hub, old)
+        hub.connect(new)
+        await hub.subscribe(new, "t1", {})
+        hub.changed(added())
+        hub.begin(new, "t1")
+        hub.disconnect(old)
+        await new.until(lambda frames: bool(frames))
+        assert new.frames[0]["data"] == [[2]]
 
     run(test, monkeypatch)

@@ -8,7 +8,7 @@ import pytest
 
 from dash_app.domain.errors import BadRequest, Invalid
 from dash_app.pages.behind import behind
-from dash_app.pages.home import as_seen_by
+from dash_app.pages.dashboard import as_seen_by
 from dash_app.pipelines.expressions import parse_filter
 from dash_app.storage.filters import fields
 

@@ -12,7 +12,7 @@ from dash_app.domain.errors import BadRequest, NotFound
 from dash_app.pages.compare import _number
 from dash_app.pages.plain import PageHandler
 from dash_app.pages.replays import ReplayActions
-from dash_app.pages.workspace import _pairs
+from dash_app.pages.workspace_dashboards import _pairs
 
 DIGITS = "1" * 5000
 

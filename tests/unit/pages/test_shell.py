@@ -10,7 +10,7 @@ from jinja2 import meta
 from dash_app.domain.access import Principal, Role
 from dash_app.pages.boundary import Problem
 from dash_app.pages.documents import material_theme
-from dash_app.pages.shell import HERE, STATIC, Place, Shell, in_script
+from dash_app.pages.shell import HERE, STATIC, Place, Shell, in_script, modules_of
 
 WHO = Principal(UUID(int=1), "ada@example.org", "Ada <b>", UUID(int=2), "main", "Main & Co", Role.viewer)
 
@@ -77,3 +77,16 @@ def test_the_material_theme_holds_colours_and_no_variables() -> None:
 def test_the_rail_lights_the_section() -> None:
     made = Shell().render("problem.html", Place("pipelines", "X"), WHO, "t", {"problem": Problem(404, "X", "y")})
     assert made.count('aria-current="page"') == 1
+
+
+def test_a_page_tells_of_all_its_modules_at_once() -> None:
+    found = modules_of("dashboard-page.js")
+    assert found[0] == "dashboard-page.js"
+    assert {"dashboard.js", "dashboard/state.js", "tiles/line.js", "dashboard-page/keys.js", "page.js"} <= set(found)
+    assert len(set(found)) == len(found)
+
+
+def test_every_module_imports_what_is_there() -> None:
+    for folder in STATIC:
+        for file in folder.rglob("*.js"):
+            assert modules_of(file.relative_to(folder).as_posix())

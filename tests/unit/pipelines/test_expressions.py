@@ -337,3 +337,37 @@ def test_any_text_gives_a_value_or_invalid(words: list[str]) -> None:
     out = frame.select(made.value.alias("value"))["value"]
     expected = {"number": pl.Float64, "integer": pl.Int64, "null": pl.Null, "timestamp": pl.Datetime("us", "UTC")}
     assert out.dtype == expected.get(tree.type, pl.Boolean if tree.type == "boolean" else pl.String)
+
+
+def test_a_text_in_a_filter_is_read_as_what_stands_beside_it() -> None:
+    """Values of variables are texts, whatever they mean; in a mapping a text stays a text."""
+    five = Call("gt", (Column("x", "number"), Literal(5, "integer")), "boolean")
+    assert parse_filter("x > '5'", COLUMNS) == five
+    assert parse_filter("n in ('-7', ' 8 ')", COLUMNS) == Call(
+        "in", (Column("n", "integer"), Literal(-7, "integer"), Literal(8, "integer")), "boolean"
+    )
+    assert parse_filter("ok = 'TRUE'", COLUMNS) == Call(
+        "eq", (Column("ok", "boolean"), Literal(True, "boolean")), "boolean"
+    )
+    assert parse_filter("site = '5'", COLUMNS).args[1] == Literal("5", "text")  # type: ignore[union-attr]
+    for text, says in [
+        ("x = 'five'", "not a number"),
+        ("ok = 'yes'", "neither true nor false"),
+        ("x = '1e999'", "too"),
+    ]:
+        with pytest.raises(Invalid, match=says):
+            parse_filter(text, COLUMNS)
+    with pytest.raises(Invalid, match="one type"):
+        parse_filter("x = site", COLUMNS)
+    with pytest.raises(Invalid, match="one type"):
+        parse_condition("x > '5'", COLUMNS)
+
+
+def test_a_filter_may_list_a_thousand_values() -> None:
+    listed = ", ".join(f"'value {n}'" for n in range(1000))
+    assert len(parse_filter(f"site in ({listed}) and n > 1", COLUMNS).args[0].args) == 1001  # type: ignore[union-attr]
+    for text in (f"site in ({listed}, {listed})", " and ".join(["n > 1"] * 200)):
+        with pytest.raises(Invalid, match="at most 200 operations"):
+            parse_filter(text, COLUMNS)
+    with pytest.raises(Invalid, match="at most 4,000 characters"):
+        parse_condition(f"site in ({listed})", COLUMNS)

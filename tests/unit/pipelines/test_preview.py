@@ -9,6 +9,7 @@ from dash_app.domain.errors import Invalid
 from dash_app.domain.events import Reject
 from dash_app.domain.mapping import parse_mapping
 from dash_app.pipelines.mapping import compile_mapping, sample_payload
+from dash_app.pipelines.plan import Reading
 from dash_app.pipelines.preview import CalledOff, group_rejects, preview
 
 MAPPING = {
@@ -31,6 +32,49 @@ def test_portions_give_what_one_run_gives() -> None:
     assert made.mapped.frame.equals(whole.frame)
     assert made.mapped.rejects == whole.rejects
     assert (made.payloads, made.clean, made.mapped.frame.height) == (40, 36, 36)
+
+
+#: One after the other as somebody types: other conditions, names, types, paths, records, keys, times; strict and loose.
+TYPED = [
+    MAPPING,
+    MAPPING | {"where": "mag > 3"},
+    {"fields": [{"name": "size", "path": "$.mag", "type": "number"}, {"name": "pad", "path": "$.pad", "type": "text"}]},
+    {"fields": [{"name": "mag", "path": "$.mag", "type": "text"}], "where": "length(mag) > 0"},
+    {"records": "$", "fields": [{"name": "mag", "path": "$.mag", "type": "number"}]},
+    {"records": "$.list[*]", "fields": [{"name": "mag", "path": "$.mag", "type": "number"}]},
+    {"records": "$.list[*]", "fields": [{"name": "whole", "path": "$.mag", "from": "payload", "type": "number"}]},
+    {"records": "$.list[*]", "key": ["$.mag"], "fields": [{"name": "mag", "path": "$.mag", "type": "integer"}]},
+    {"records": "$.list[*]", "fields": [{"name": "one", "path": "$", "type": "number"}]},
+    MAPPING | {"time": {"path": "$.at", "format": "epoch_s"}},
+    MAPPING,
+]
+
+
+def test_what_was_read_for_one_preview_gives_the_next_what_reading_anew_gives() -> None:
+    bodies = [
+        b'{"mag": 3.5, "at": 1700000000, "pad": "x"}', b'{"mag": "n/a"}', b'{"mag": 1',
+        b'[{"mag": 7}, 5, {"mag": null}]', b'{"mag": 2, "list": [{"mag": 4}, {"mag": 4.5}, {"mag": true}, 6, {}]}',
+        b'{"list": []}', b"",
+    ]  # fmt: skip
+    given = [sample_payload(body, number=number + 1) for number, body in enumerate(bodies)]
+    given += [
+        sample_payload("mag,at\n5,1700000000\nmany,x\n", number=20, content_type="text/csv"),
+        sample_payload("mag=8&pad=y", number=21, content_type="application/x-www-form-urlencoded"),
+        sample_payload('{"mag": 9}\n{"mag": []}\nno\n' * 3000, number=22, content_type="application/x-ndjson"),
+    ]
+    readings: dict[int, Reading] = {}
+    again = 0
+    for document in TYPED:
+        before = dict(readings)
+        made = preview(document, given, readings=readings)
+        again += any(readings[number] is reading for number, reading in before.items())
+        whole = compile_mapping(parse_mapping(document)).run(given)
+        assert made.mapped.frame.equals(whole.frame)
+        assert made.mapped.rejects == whole.rejects
+        assert made.mapped.filtered == whole.filtered
+    assert again >= 3, "some of them read alike"
+    other = [sample_payload(b'{"mag": 1}', number=1)]
+    assert preview(MAPPING, other, readings=readings).mapped.frame.height == 1, "readings of other payloads do not hold"
 
 
 def test_rejects_are_told_by_field_and_reason_with_their_share() -> None:

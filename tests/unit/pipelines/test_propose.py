@@ -105,3 +105,36 @@ def test_every_wrong_place_of_a_dashboard_is_named() -> None:
     assert set(places) >= {"title", "uid", "colour", "time.from", "tiles[1].id", "tiles[2].query.from", "tiles[3]"}
     with pytest.raises(Invalid, match="at most"):
         check_dashboard({"title": "x", "description": "y" * 600_000})
+
+
+def test_states_places_and_shares_are_shown_as_what_they_are() -> None:
+    document = check_dashboard(
+        proposed(
+            field("device", "text"),
+            field("status", "text"),
+            field("region", "text"),
+            field("temperature", "number", unit="°C"),
+            field("lat", "number"),
+            field("lon", "number"),
+        )
+    )
+    by_kind = {tile["kind"]: tile for tile in document["tiles"]}
+    assert set(by_kind) == {"stat", "line", "state", "bar", "pie", "map", "table"}
+    assert by_kind["state"]["query"]["by"] == ["device"]
+    assert by_kind["state"]["query"]["select"] == [{"field": "status", "agg": "last", "as": "status"}]
+    assert by_kind["map"]["options"] == {
+        "lat": "lat", "lon": "lon", "cluster": True, "value": "temperature", "unit": "°C", "label": "device",
+    }  # fmt: skip
+    variables = document["templating"]["list"]
+    assert [(one["name"], one["query"]["field"], one["current"]) for one in variables] == [
+        ("status", "status", "$__all"),
+        ("region", "region", "$__all"),
+    ]
+    assert {tile["query"]["where"] for tile in document["tiles"]} == {"status in ($status) and region in ($region)"}
+
+
+def test_a_variable_has_a_name_that_can_be_one() -> None:
+    document = check_dashboard(proposed(field("n", "number"), field("Kind", "text"), field("end", "text")))
+    assert [one["name"] for one in document["templating"]["list"]] == ["kind"]
+    odd = check_dashboard(proposed(field("n", "number"), field("end", "text")))
+    assert odd["tiles"][0]["query"]["where"] == '"end" in ($end)'

@@ -12,7 +12,7 @@ from dash_app.domain.errors import Invalid, NotFound
 from dash_app.domain.events import Payload
 from dash_app.pipelines.mapping import sample_payload
 from dash_app.pipelines.preview import preview
-from dash_app.pipelines.samples import Samples
+from dash_app.pipelines.samples import Samples, _Readings
 from dash_app.pipelines.trees import MANY
 
 QUAKE = {
@@ -166,3 +166,15 @@ def test_a_document_that_was_tried_is_answered_from_memory() -> None:
     samples = of({"mag": 1})
     document = {"fields": [{"name": "mag", "path": "$.mag", "type": "number"}]}
     assert samples.preview(document) is samples.preview(dict(document))
+
+
+def test_readings_are_kept_for_those_who_were_here_last() -> None:
+    readings = _Readings(250)
+    first, second, third = (of(b"x" * 100) for _ in range(3))
+    kept = [readings.of(one) for one in (first, second)]
+    assert readings.of(first) is kept[0]
+    readings.of(third)
+    assert readings.of(first) is kept[0]
+    assert readings.of(second) is not kept[1], "away for longest, and too much for the room"
+    large = of(b"x" * 1000)
+    assert readings.of(large) is readings.of(large), "whoever is here has room"

@@ -67,7 +67,7 @@ export class SaveControl {
 /** What is said after a save. */
 export const savedWords = ({ version, activate }) => `Version ${version} ${SAID[activate]}.`;
 
-function dialog(title, ...children) {
+export function dialog(title, ...children) {
   const heading = h("h2", { text: title });
   const close = h("button", { class: "button quiet icon small", type: "button", "aria-label": "Close", onclick: () => made.close() }, icon("remove"));
   const made = h("dialog", { "aria-label": title }, h("div", { class: "dialog-head" }, heading, h("span", { class: "grow" }), close), ...children);

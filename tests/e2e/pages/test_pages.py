@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
-from dash_app.app import App
-from dash_app.domain.access import Principal, Role
-from dash_app.domain.events import Arrival
+from dash_app.domain.access import Role
 from dash_app.domain.mapping import parse_mapping
-from dash_app.pipelines import dashboards, setup
-from dash_app.pipelines.ingest import Ingest
+from dash_app.pipelines import dashboards
 from dash_app.pipelines.propose import propose_dashboard
-from dash_app.settings import Settings
-from dash_app.storage import catalog, payloads, people
-from tests.e2e.pages.harness import EMAIL, PASSWORD, environment
+from dash_app.storage import catalog
+from tests.e2e.pages.conftest import House, Opened, ready
+from tests.e2e.pages.harness import PASSWORD
 
-ROOT = Path(__file__).parents[2]
 HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 MAPPING = {
     "fields": [
@@ -39,145 +24,24 @@ MAPPING = {
         {"name": "temperature", "path": "$.temperature", "type": "number", "unit": "°C"},
     ]
 }
-CHROMIUM = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 pytestmark = pytest.mark.timeout(240)
 
 
-@dataclass
-class House:
-    """A running node with its database, and what its pages have complained of."""
-
-    url: str
-    app: App
-    team: UUID
-    who: Principal
-    complaints: list[str] = field(default_factory=list)
-
-    def send(self, pipeline: UUID, *bodies: Any) -> None:
-        """Has payloads accepted and mapped."""
-        arrivals = [Arrival(pipeline, self.team, b if isinstance(b, bytes) else json.dumps(b).encode()) for b in bodies]
-        with self.app.database.ingest() as unit:
-            payloads.accept(unit, arrivals)
-            unit.commit()
-        Ingest(self.app).run(pipeline)
-
-    def pipeline(self, name: str, scheme: str = "github", mapping: Any = MAPPING) -> UUID:
-        with self.app.database.team(self.team) as unit:
-            source = {"kind": "webhook", "options": {"scheme": scheme}}
-            made, _ = setup.create_pipeline(
-                unit, self.app, self.team, {"name": name, "source": source, "mapping": mapping}, self.who
-            )
-            unit.commit()
-        return made.id
-
-
 @pytest.fixture(scope="module")
-def house(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    import psycopg
-
-    from dash_app.storage import embedded
-
-    name = "test_pages"
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    url = postgres.replace(f"/{embedded.DATABASE}?", f"/{name}?", 1)
-    folder = str(tmp_path_factory.mktemp("pages"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.e2e.pages.harness", url, str(port), folder],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    app = None
-    try:
-        assert server.stdout is not None
-        # Read to the line that says so; an end of the stream is a node that did not start.
-        assert any(line.strip() == "ready" for line in server.stdout)
-        # A node that has much to say would stand still once nobody reads it.
-        threading.Thread(target=server.stdout.read, daemon=True).start()
-        app = App.open(Settings.load([], environment(url, port, folder), program="serve"), url)
-        with app.database.ingest() as unit:
-            team = people.find_team(unit)
-        with app.database.team(team) as unit:
-            member = people.members(unit)[0]
-        who = Principal(member.user, member.email, member.name, team, "main", "Main", Role.admin)
-        made = House(f"http://127.0.0.1:{port}", app, team, who)
-        weather = made.pipeline("Weather")
-        made.send(
-            weather,
-            *({"site": s, "temperature": 3 * n + i} for i in range(5) for n, s in enumerate(("Oslo", "Bergen"))),
-        )
-        door = made.pipeline(f"Door {HOSTILE}", "none")
-        made.send(door, {"site": HOSTILE, "temperature": HOSTILE}, {"site": HOSTILE, "temperature": 1})
-        with app.database.team(team) as unit:
-            found = catalog.pipeline(unit, weather)
-            document = propose_dashboard(found, parse_mapping(MAPPING)) | {"description": f"A note {HOSTILE}"}
-            dashboards.create_dashboard(unit, team, document, who)
-            unit.commit()
-        yield made
-    finally:
-        server.kill()
-        server.communicate()
-        if app is not None:
-            app.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
-        yield browser
-        browser.close()
-
-
-Opened = Callable[..., Page]
-
-
-@pytest.fixture
-def opened(house: House, browser: Browser) -> Iterator[Opened]:
-    """Opens a browser that is logged in; the test fails on any console error and any request to another host."""
-    contexts: list[BrowserContext] = []
-    complaints: list[str] = []
-    ours = (house.url, house.url.replace("http", "ws", 1), "blob:", "data:")
-
-    def on_request(request: Any) -> None:
-        if not request.url.startswith(ours):
-            complaints.append(f"asked elsewhere: {request.url}")
-
-    def open_page(email: str = EMAIL, *, width: int = 1360, theme: Any = "light") -> Page:
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda m: complaints.append(f"{m.type}: {m.text}") if m.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(f"thrown: {error}"))
-        page.on("request", on_request)
-        page.goto(f"{house.url}/login")
-        page.fill("#email", email)
-        page.fill("#password", PASSWORD)
-        page.click("button[type=submit]")
-        page.wait_for_url(f"{house.url}/")
-        return page
-
-    open_page.complaints = complaints  # type: ignore[attr-defined]
-    yield open_page
-    for context in contexts:
-        for page in context.pages:
-            assert page.evaluate("window.hacked") is None
-        context.close()
-    assert complaints == []
-
-
-def ready(page: Page) -> None:
-    """Waits until a Panel page stands."""
-    page.wait_for_function("window.Bokeh && Bokeh.documents.length && Bokeh.documents[0].is_idle")
-    expect(page.locator("[data-waiting]")).to_have_count(0)
+def house(house: House) -> House:
+    weather = house.pipeline("Weather", MAPPING)
+    house.send(
+        weather,
+        *({"site": s, "temperature": 3 * n + i} for i in range(5) for n, s in enumerate(("Oslo", "Bergen"))),
+    )
+    door = house.pipeline(f"Door {HOSTILE}", MAPPING, "none")
+    house.send(door, {"site": HOSTILE, "temperature": HOSTILE}, {"site": HOSTILE, "temperature": 1})
+    with house.app.database.team(house.team) as unit:
+        found = catalog.pipeline(unit, weather)
+        document = propose_dashboard(found, parse_mapping(MAPPING)) | {"description": f"A note {HOSTILE}"}
+        dashboards.create_dashboard(unit, house.team, document, house.who)
+        unit.commit()
+    return house
 
 
 PAGES = ["/", "/pipelines", "/pipelines/weather", "/pipelines/weather?tab=records", "/pipelines/weather?tab=payloads",
@@ -219,7 +83,7 @@ def test_who_is_not_known_logs_in_and_comes_back(house: House, browser: Browser,
     page = context.new_page()
     page.goto(house.url + path)
     assert page.url.startswith(f"{house.url}/login")
-    page.fill("#email", EMAIL)
+    page.fill("#email", house.email)
     page.fill("#password", PASSWORD)
     page.click("button[type=submit]")
     page.wait_for_url(house.url + path)
@@ -302,7 +166,7 @@ def test_a_poll_with_a_wrong_address_is_told_beside_its_input(house: House, open
 
 
 def test_a_pipeline_is_paused_at_once_and_the_undo_resumes_it(house: House, opened: Opened) -> None:
-    pipeline = house.pipeline("Attic")
+    pipeline = house.pipeline("Attic", MAPPING)
     page = opened()
     page.goto(f"{house.url}/pipelines/attic")
     with page.expect_response("**/actions/pause") as answer:
@@ -322,7 +186,7 @@ def test_a_pipeline_is_paused_at_once_and_the_undo_resumes_it(house: House, open
 
 
 def test_a_dashboard_is_made_on_request(house: House, opened: Opened) -> None:
-    pipeline = house.pipeline("Garden")
+    pipeline = house.pipeline("Garden", MAPPING)
     house.send(pipeline, {"site": "garden", "temperature": 4})
     page = opened()
     page.goto(f"{house.url}/pipelines/garden")
@@ -334,7 +198,7 @@ def test_a_dashboard_is_made_on_request(house: House, opened: Opened) -> None:
 
 
 def test_counts_payloads_and_rejects_follow_without_a_reload(house: House, opened: Opened) -> None:
-    pipeline = house.pipeline("Shed")
+    pipeline = house.pipeline("Shed", MAPPING)
     page = opened()
     page.goto(f"{house.url}/pipelines/shed?tab=rejects")
     expect(page.get_by_text("Nothing was refused")).to_be_visible()
@@ -347,10 +211,7 @@ def test_counts_payloads_and_rejects_follow_without_a_reload(house: House, opene
 
 
 def test_a_viewer_sees_everything_and_changes_nothing(house: House, opened: Opened) -> None:
-    with house.app.database.ingest() as unit:
-        user = people.create_user(unit, "viewer@example.org", PASSWORD, name="Vera")
-        people.add_member(unit, house.team, user, Role.viewer)
-        unit.commit()
+    house.member("viewer@example.org", Role.viewer, name="Vera")
     page = opened("viewer@example.org")
     page.goto(f"{house.url}/pipelines/weather")
     expect(page.get_by_role("button", name="Pause")).to_have_count(0)

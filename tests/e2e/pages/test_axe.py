@@ -1,0 +1,134 @@
+"""Every page under axe-core, light and dark: nothing serious or critical may be found (WCAG 2 A and AA)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from dash_app.domain.mapping import parse_mapping
+from dash_app.pipelines import dashboards
+from dash_app.pipelines.propose import propose_dashboard
+from dash_app.storage import catalog
+from tests.e2e.pages.conftest import House, Opened, ready
+
+pytestmark = pytest.mark.timeout(240)
+
+MAPPING: dict[str, Any] = {
+    "fields": [
+        {"name": "site", "path": "$.site", "type": "text"},
+        {"name": "temperature", "path": "$.temperature", "type": "number", "unit": "°C"},
+    ]
+}
+CHOICES = {
+    "list": [
+        {
+            "name": "site",
+            "type": "query",
+            "multi": True,
+            "includeAll": True,
+            "query": {"pipeline": "weather", "field": "site"},
+        },
+        {"name": "least", "type": "text", "current": "0"},
+    ]
+}
+#: Pages, and what stands there once they are whole. Panel's say so themselves.
+PAGES = {
+    "/": "main",
+    "/pipelines": "tbody tr",
+    "/pipelines/new": "",
+    "/pipelines/weather": "main",
+    "/pipelines/weather?tab=records": ".tile[data-state=drawn]",
+    "/pipelines/weather?tab=payloads": "tbody tr",
+    "/pipelines/weather?tab=rejects": "main",
+    "/pipelines/weather?tab=fields": ".drift",
+    "/pipelines/weather?tab=replays": "main",
+    "/pipelines/weather/mapping": "",
+    "/pipelines/weather/compare?a=1&b=2": "main",
+    "/dashboards": "main",
+    "/dashboards/new": "",
+    "/dashboards/weather": ".tile[data-state=drawn]",
+    "/dashboards/weather?filter=site:Oslo&compare=1d&tile=1": ".tile[data-state=drawn]",
+    "/dashboards/weather/edit": "",
+    "/dashboards/weather/versions": "main",
+    "/nowhere": "h1",
+}
+#: A text of Panel's own components, which take on the page's theme some moments after they are there.
+THEMED = {"/pipelines/new": "Write the mapping now"}
+OPTIONS = {
+    "resultTypes": ["violations"],
+    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]},
+}
+axe = Axe()
+
+
+@pytest.fixture(scope="module")
+def house(house: House) -> House:
+    weather = house.pipeline("Weather", MAPPING)
+    house.send(weather, *({"site": site, "temperature": n} for n in range(5) for site in ("Oslo", "Bergen")))
+    house.send(weather, {"site": "Oslo", "temperature": "warm", "humidity": 40})
+    with house.app.database.team(house.team) as unit:
+        catalog.save_mapping(unit, weather, {**MAPPING, "where": "temperature > 1"}, note="Warmer", activate=False)
+        document = propose_dashboard(catalog.pipeline(unit, weather), parse_mapping(MAPPING))
+        dashboards.create_dashboard(unit, house.team, {**document, "templating": CHOICES}, house.who)
+        unit.commit()
+    return house
+
+
+def serious(page: Page) -> list[str]:
+    """What axe finds that keeps somebody out, as lines that name the rule, the element and the mend."""
+    found = axe.run(page, options=OPTIONS).response["violations"]
+    return [
+        f"{rule['id']} ({rule['impact']}): {node['html'][:160]} -- {node.get('failureSummary', '')[:240]}"
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_page_keeps_anybody_out(house: House, opened: Opened, theme: str) -> None:
+    page = opened(theme=theme)
+    wrong: dict[str, list[str]] = {}
+    for path, whole in PAGES.items():
+        page.goto(house.url + path)
+        if whole:
+            expect(page.locator(whole).first).to_be_visible()
+        else:
+            ready(page)
+        if path in THEMED:
+            text = page.evaluate("getComputedStyle(document.body).color")
+            expect(page.get_by_text(THEMED[path])).to_have_css("color", text)
+        if found := serious(page):
+            wrong[path] = found
+    # What opens on a dashboard's page is a part of it.
+    page.goto(f"{house.url}/dashboards/weather")
+    expect(page.locator(".tile[data-state=drawn]").first).to_be_visible()
+    for opener in (".range-menu", ".compare", ".notes-menu", ".picker", ".tile-menu"):
+        page.locator(f"{opener} summary").first.click()
+        if found := serious(page):
+            wrong[opener] = found
+        page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    if found := serious(page):
+        wrong["?"] = found
+    complaints = opened.complaints  # type: ignore[attr-defined]
+    assert all("404" in each for each in complaints), complaints
+    complaints.clear()
+    assert not wrong, "\n".join(f"{where}: {line}" for where, lines in wrong.items() for line in lines)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_log_in_keeps_nobody_out(house: House, browser: Browser, theme: Any) -> None:
+    context = browser.new_context(color_scheme=theme)
+    page = context.new_page()
+    page.goto(f"{house.url}/login")
+    assert serious(page) == []
+    page.fill("#email", "nobody@example.org")
+    page.fill("#password", "not the password")
+    page.click("button[type=submit]")
+    expect(page.locator("[role=alert], .problem, .wrong").first).to_be_visible()
+    assert serious(page) == []
+    context.close()
