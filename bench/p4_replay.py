@@ -142,11 +142,11 @@ class Bench:
             while sender.is_alive() or time.monotonic() - quiet < 1.5:
                 for _ in listening.notifies(timeout=0.2, stop_after=1):
                     quiet = time.monotonic()
-                # What is very late is looked for too, if not as often.
-                wide = time.monotonic() - swept > 1
+                # What is very late is looked for too, if not as often: looking must not be what makes it late.
+                wide = time.monotonic() - swept > 2
                 swept = time.monotonic() if wide else swept
                 with suppress(psycopg.Error):
-                    look("1 h" if wide else "4 s")
+                    look("15 s" if wide else "1 s")
                 if until is not None and until.is_set() and not sender.is_alive():
                     break
             sender.join()
@@ -160,6 +160,7 @@ class Bench:
             "seen": len(seen),
             "p50_ms": round(float(quantiles[0]), 1),
             "p99_ms": round(float(quantiles[1]), 1),
+            "late_by_second": late_by_second(seen),
         }
 
     def watch(self, stop: threading.Event, found: dict[str, Any]) -> None:
@@ -258,6 +259,15 @@ class Bench:
         with self.app.database.team(self.target.team) as unit:
             rollout.roll_back(unit, catalog.pipeline(unit, self.target.pipeline), "bench")
             unit.commit()
+
+
+def late_by_second(seen: dict[int, float]) -> list[int]:
+    """The greatest latency in milliseconds of what was accepted in each second, from the first on."""
+    found: dict[int, float] = {}
+    for payload, late in seen.items():
+        second = (payload >> 20) // 1000
+        found[second] = max(late, found.get(second, 0.0))
+    return [round(found.get(second, 0.0) * 1000) for second in range(min(found), max(found) + 1)] if found else []
 
 
 def _now() -> datetime:

@@ -67,6 +67,7 @@ const same = (a, b) => JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
  * @property {(from: number, to: number | null, tile: Tile) => void} [annotate] write something at this time
  * @property {(tile: Tile) => void} [fullscreen] absent: the browser's own full screen
  * @property {(tile: Tile) => ({text: string, act: () => void, wrong?: boolean} | null)[]} [menu] more for the tile's menu, before its own
+ * @property {boolean} [fixed] the server answers what the document asks and no other question
  * @property {(markdown: string) => Promise<string>} [markdown] a text tile's HTML, where its document has Markdown alone
  * @property {typeof import("./lineage.js").lineage} [lineage] rows and points lead to what they were made of
  */
@@ -429,7 +430,7 @@ export class Tile {
       links: (values) => this.links(values),
       ask: context.live ? (asked) => this.ask(asked) : undefined,
       failed: (title, detail) => this.fail({ title, detail, rebuild: true }),
-      markdown: context.markdown,
+      markdown: context.markdown, fixed: context.fixed,
       lineage: tile.query?.pipeline || tile.queries?.length ? context.lineage : undefined,
     };
   }

@@ -8,17 +8,18 @@ the tiles show) only ever narrows the dashboard's own questions.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dash_app.domain.dashboards import sources_of
 from dash_app.domain.errors import Forbidden
 from dash_app.domain.query_filters import parse_filters
 from dash_app.domain.variables import ALL, Value, parse_variables, used
 
 ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]{1,200}|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 #: Parts of a query that a viewer may set: another page, another order, and what its range says.
-_FREE = ("limit", "cursor", "order", "mapping", "from", "to", "timezone", "name")
+_FREE = ("limit", "cursor", "order", "from", "to", "timezone", "name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +42,34 @@ def shown_tiles(embed: Embed, document: Mapping[str, Any]) -> list[Mapping[str, 
 def permit(embed: Embed, document: Mapping[str, Any], request: Mapping[str, Any]) -> None:
     """Nothing, or Forbidden where a subscription asks for what the embed does not show."""
     kind = request.get("kind")
-    listed = [one for one in _list(document, "templating") if isinstance(one, Mapping)]
-    if kind == "annotations" and request.get("dashboard") == embed.dashboard:
-        _check_variables(request, listed)
+    listed = {str(one.get("name")): one for one in _list(document, "templating") if isinstance(one, Mapping)}
+    everywhere = listed.keys()
+    queries = [query for tile in shown_tiles(embed, document) for query in _queries(tile)]
+    if embed.tile is not None:
+        listed = _reached(listed, queries)
+    if kind == "annotations" and request.get("dashboard") == embed.dashboard and embed.tile is None:
+        sources = {str(one.get("name")): one for one in sources_of(document) if one.get("enable", True)}
+        wanted = request.get("sources")
+        if wanted is not None and not (isinstance(wanted, list) and {*map(str, wanted)} <= sources.keys()):
+            raise Forbidden("this embed has no such source of annotations")
+        names = [used_as_names(one["query"]) for one in sources.values() if isinstance(one.get("query"), Mapping)]
+        _check_variables(request, everywhere, listed, frozenset[str]().union(*names))
         return
     if kind == "values" and request.get("dashboard") == embed.dashboard:
-        if any(_asks(one) == _asks(request.get("variable")) for one in listed):
-            _check_variables(request, listed)
-            return
-        raise Forbidden("this embed has no such variable")
+        variable = next((one for one in listed.values() if _asks(one) == _asks(request.get("variable"))), None)
+        if variable is None:
+            raise Forbidden("this embed has no such variable")
+        _check_variables(request, everywhere, listed, used_as_names(variable.get("query") or {}))
+        return
     if kind in ("dashboard", "pipelines", "replays", "records", "annotations", "values"):
-        raise Forbidden(f"an embed shows one dashboard; {kind} is not part of it")
-    queries = [query for tile in shown_tiles(embed, document) for query in _queries(tile)]
+        raise Forbidden(f"an embed shows what is in it; {kind} is not part of that")
     asked = request.get("query")
     if not isinstance(asked, Mapping) or _fixed(asked) not in [_fixed(query) for query in queries]:
         raise Forbidden("this embed's dashboard asks no such question")
-    _check_variables(request, listed, used_as_names(asked))
-    known = {name for query in queries for name in _fields(query)}
+    _check_variables(request, everywhere, listed, used_as_names(asked))
+    # What is only counted or averaged is not shown: a filter on it would tell whether a value is there.
+    same = [query for query in queries if query.get("pipeline") == asked.get("pipeline")]
+    known = {name for query in same for name in _shown_fields(query)}
     whole = not asked.get("select") and not asked.get("by") and not asked.get("every")
     for one in parse_filters(request.get("filters")):
         if one.field not in known and not whole:
@@ -69,16 +81,43 @@ def used_as_names(query: Mapping[str, Any]) -> frozenset[str]:
     return used({key: value for key, value in query.items() if key != "where"})
 
 
+def _reached(listed: Mapping[str, Mapping[str, Any]], queries: list[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The variables that queries use, and those that these variables use in turn."""
+    found: dict[str, Mapping[str, Any]] = {}
+    ahead = {name for query in queries for name in used(query)}
+    while ahead:
+        name = ahead.pop()
+        if name in listed and name not in found:
+            found[name] = listed[name]
+            ahead |= used(listed[name].get("query") or {})
+    return found
+
+
 def _check_variables(
-    request: Mapping[str, Any], listed: list[Mapping[str, Any]], deciding: frozenset[str] = frozenset()
+    request: Mapping[str, Any],
+    everywhere: Collection[str],
+    declared: Mapping[str, Mapping[str, Any]],
+    deciding: frozenset[str],
 ) -> None:
-    declared = {str(one.get("name")): one for one in listed}
+    """What the holder has chosen is what the page would let them choose. Values of query and text variables that only
+    narrow a condition are theirs: what must stay hidden belongs into a hidden variable, or into the condition."""
     for name, value in parse_variables(request.get("variables")).items():
         one = declared.get(name)
         if one is None:
-            raise Forbidden(f"this embed's dashboard has no variable '{name}'")
-        free = one.get("type") in ("query", "text") and name not in deciding
-        if not free and not set(_texts(value)) <= _offered(one):
+            if name in everywhere:
+                continue  # another tile's: nothing that is asked here has it
+            raise Forbidden(f"this embed has no variable '{name}'")
+        texts = _texts(value)
+        fixed = one.get("hide") or (name in deciding and one.get("type") in ("query", "text"))
+        if fixed and set(texts) != set(_texts(one.get("current") or [])):
+            raise Forbidden(f"'{name}' is not for choosing here")
+        if fixed:
+            continue
+        if len(texts) != 1 and not one.get("multi"):
+            raise Forbidden(f"'{name}' has one value at a time")
+        if ALL in texts and not one.get("includeAll"):
+            raise Forbidden(f"'{name}' cannot be All")
+        if one.get("type") not in ("query", "text") and not set(texts) <= _offered(one):
             raise Forbidden(f"'{name}' has no such value to choose")
 
 
@@ -109,9 +148,10 @@ def _queries(tile: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield query
 
 
-def _fields(query: Mapping[str, Any]) -> Iterator[str]:
+def _shown_fields(query: Mapping[str, Any]) -> Iterator[str]:
     yield from (str(name) for name in query.get("by") or ())
-    yield from (str(one.get("field")) for one in query.get("select") or () if isinstance(one, Mapping))
+    columns = (one for one in query.get("select") or () if isinstance(one, Mapping) and not one.get("agg"))
+    yield from (str(one.get("field")) for one in columns)
 
 
 def _list(document: Mapping[str, Any], key: str) -> list[Any]:

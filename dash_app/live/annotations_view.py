@@ -121,6 +121,8 @@ class AnnotationsView:
     timezone: str
     values: Mapping[str, Value]
     enabled: frozenset[str] | None = None
+    #: Whether it is told who wrote them.
+    authors: bool = True
     pause: float = 0.5
     moves: float | None = None
     #: Pipelines whose records are annotations, and those whose replays are, by id.
@@ -167,6 +169,8 @@ class AnnotationsView:
                     problems.append({"source": reading.name, "detail": error.message})
         self._asked, self._shown = frozenset(asked), frozenset(shown)
         rows.sort(key=lambda row: row.time, reverse=True)
+        if not self.authors:
+            rows = [row._replace(author="") for row in rows]
         told = [
             {
                 "name": one.get("name"),

@@ -45,7 +45,12 @@ def open_for(
     if principal.embed is not None:
         with database.team(principal.team) as unit:
             permit(principal.embed, dashboards.get(unit, principal.embed.dashboard).document, request)
-    return open_view(database, queries, principal.team, request)
+    name, view = open_view(database, queries, principal.team, request)
+    if principal.embed is not None and isinstance(view, AnnotationsView):
+        # Whose addresses these are is nothing for strangers.
+        view.authors = False
+        name = f"{name} without authors"
+    return name, view
 
 
 def open_view(database: Database, queries: Queries, team: UUID, request: Mapping[str, Any]) -> tuple[str, View]:

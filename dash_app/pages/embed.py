@@ -6,11 +6,13 @@ and grants no more.
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import urlencode
 
 from dash_app.domain.embeds import shown_tiles
 from dash_app.domain.errors import NotFound
 from dash_app.pages.boundary import problem_of
+from dash_app.pages.markdown import with_html
 from dash_app.pages.plain import PageHandler
 from dash_app.pages.shell import Place
 
@@ -33,6 +35,8 @@ class EmbedHandler(PageHandler):
             document = dict(found.document)
             if embed.tile is not None:
                 document |= {"tiles": [{**tiles[0], "gridPos": {"x": 0, "y": 0, "w": 12, "h": 8}}]}
+                document.pop("annotations", None)
+            document = await asyncio.to_thread(with_html, document)
             facts = {
                 "uid": found.uid,
                 "live": "/live?" + urlencode({"embed": self.get_query_argument("embed")}),

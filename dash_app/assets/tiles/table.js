@@ -191,7 +191,7 @@ export function table(body, tile) {
     later.disabled = server ? !last.frame.next : first + shown >= count;
     const pages = !earlier.disabled || !later.disabled;
     earlier.hidden = later.hidden = !pages;
-    filterButton.hidden = count < 2 && !filters.size;
+    filterButton.hidden = (count < 2 && !filters.size) || Boolean(server && last?.context.fixed);
     bar.hidden = filterButton.hidden && !pages;
     const range = `${(first + 1).toLocaleString()}–${(first + shown).toLocaleString()}`;
     const text = !shown ? (filters.size ? "No row meets the filter" : "")

@@ -13,6 +13,7 @@ const view = mountDashboard(document.querySelector("#dashboard"), definition, {
   toolbar: document.querySelector("#toolbar"),
   address: false,
   controls: !facts.alone,
+  tile: { fixed: true },
 });
 
 /** Nothing is asked for any more; without this the channel would be tried, and refused, for ever. */

@@ -12,7 +12,13 @@ from dash_app.domain.errors import Forbidden
 SITES = {"pipeline": "weather", "select": [{"field": "temp", "agg": "avg"}], "by": ["site"], "where": "site = $site"}
 RECORDS = {"pipeline": "weather", "limit": 50}
 CHOSEN = {"pipeline": "$which", "select": [{"agg": "count"}], "every": "auto"}
-SITE = {"name": "site", "type": "query", "query": {"pipeline": "weather", "field": "site"}, "includeAll": True}
+_OF_SITE = {"pipeline": "weather", "field": "site"}
+SITE = {"name": "site", "type": "query", "query": _OF_SITE, "includeAll": True, "multi": True}
+OWN = {"name": "tenant", "type": "text", "current": "acme", "hide": True}
+ONE = {"name": "city", "type": "query", "query": {"pipeline": "$source", "field": "city"}}
+SOURCE = {"name": "source", "type": "text", "current": "weather"}
+NOTES = {"name": "Notes", "source": "query", "query": {"pipeline": "$source", "where": "tenant = $tenant"}}
+OFF = {"name": "Off", "source": "replays", "enable": False}
 DOCUMENT = {
     "tiles": [
         {"id": "a", "kind": "bar", "query": SITES},
@@ -20,7 +26,16 @@ DOCUMENT = {
         {"id": "t", "kind": "table", "query": RECORDS},
         {"id": "x", "kind": "text"},
     ],
-    "templating": {"list": [SITE, {"name": "which", "type": "custom", "options": ["weather", {"value": "orders"}]}]},
+    "templating": {
+        "list": [
+            SITE,
+            {"name": "which", "type": "custom", "options": ["weather", {"value": "orders"}]},
+            OWN,
+            ONE,
+            SOURCE,
+        ]
+    },
+    "annotations": {"list": [NOTES, OFF]},
 }
 ALL = Embed("d", None, None, 0)
 
@@ -44,6 +59,9 @@ def may(embed: Embed, **request: Any) -> bool:
         {"kind": "table", "query": RECORDS, "filters": [{"field": "anything", "value": 1}]},
         {"kind": "values", "dashboard": "d", "variable": {**SITE, "label": "Where"}},
         {"kind": "annotations", "dashboard": "d", "variables": {"site": "a"}},
+        {"kind": "annotations", "dashboard": "d", "sources": ["Notes"], "variables": {"source": "weather"}},
+        {"kind": "values", "dashboard": "d", "variable": ONE, "variables": {"source": ["weather"], "tenant": "acme"}},
+        {"kind": "bar", "query": SITES, "variables": {"city": "a", "tenant": "acme"}},
     ],
 )
 def test_what_the_dashboard_asks(request_: dict[str, Any]) -> None:
@@ -73,6 +91,19 @@ def test_what_the_dashboard_asks(request_: dict[str, Any]) -> None:
         {"kind": "values", "dashboard": "other", "variable": SITE},
         {"kind": "values", "dashboard": "d", "variable": {**SITE, "query": {"pipeline": "weather", "field": "owner"}}},
         {"kind": "values", "dashboard": "d", "variable": None},
+        # A variable that names a pipeline is not for choosing.
+        {"kind": "annotations", "dashboard": "d", "variables": {"source": "salaries"}},
+        {"kind": "values", "dashboard": "d", "variable": ONE, "variables": {"source": "salaries"}},
+        # What is hidden, single, or without All stays so.
+        {"kind": "annotations", "dashboard": "d", "variables": {"tenant": "other"}},
+        {"kind": "bar", "query": SITES, "variables": {"tenant": "$__all"}},
+        {"kind": "bar", "query": SITES, "variables": {"city": "$__all"}},
+        {"kind": "bar", "query": SITES, "variables": {"city": ["a", "b"]}},
+        # Sources that are off, earlier mappings, and fields that are only averaged.
+        {"kind": "annotations", "dashboard": "d", "sources": ["Off"]},
+        {"kind": "annotations", "dashboard": "d", "sources": "Notes"},
+        {"kind": "table", "query": {**RECORDS, "mapping": 1}},
+        {"kind": "bar", "query": SITES, "filters": [{"field": "temp", "value": 1}]},
     ],
 )
 def test_what_it_does_not_ask(request_: dict[str, Any]) -> None:
@@ -107,3 +138,12 @@ def test_origins(text: str) -> None:
 )
 def test_what_is_no_origin(text: str) -> None:
     assert not ORIGIN.fullmatch(text)
+
+
+def test_one_tile_has_its_own_variables_and_no_annotations() -> None:
+    one = Embed("d", "a", None, 0)
+    assert may(one, kind="values", dashboard="d", variable=SITE)
+    assert not may(one, kind="values", dashboard="d", variable=ONE)
+    assert not may(one, kind="annotations", dashboard="d")
+    # The page sends all that it knows; what this tile does not use changes nothing.
+    assert may(one, kind="bar", query=SITES, variables={"site": "a", "which": "anything"})
