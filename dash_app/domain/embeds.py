@@ -15,6 +15,7 @@ from typing import Any
 from dash_app.domain.dashboards import sources_of
 from dash_app.domain.errors import Forbidden
 from dash_app.domain.query_filters import parse_filters
+from dash_app.domain.templating import INTERVALS
 from dash_app.domain.variables import ALL, Value, parse_variables, used
 
 ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]{1,200}|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -25,12 +26,13 @@ _FREE = ("limit", "cursor", "order", "from", "to", "timezone", "name")
 @dataclass(frozen=True, slots=True)
 class Embed:
     """One dashboard shown elsewhere. `tile`: this one alone; `origin`: whose pages may frame it, None: anybody's;
-    `until`: seconds since 1970."""
+    `until`: seconds since 1970; `identity`: the dashboard's id, since another one can get its uid."""
 
     dashboard: str
     tile: str | None
     origin: str | None
     until: int
+    identity: str
 
 
 def shown_tiles(embed: Embed, document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -39,8 +41,26 @@ def shown_tiles(embed: Embed, document: Mapping[str, Any]) -> list[Mapping[str, 
     return [tile for tile in tiles if embed.tile is None or str(tile.get("id")) == embed.tile]
 
 
-def permit(embed: Embed, document: Mapping[str, Any], request: Mapping[str, Any]) -> None:
-    """Nothing, or Forbidden where a subscription asks for what the embed does not show."""
+def shown_document(embed: Embed, document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document as far as the embed's page needs it: annotations come from the live channel, and one tile alone has
+    the variables that it uses."""
+    shown = {key: value for key, value in document.items() if key != "annotations"}
+    if embed.tile is None:
+        return shown
+    tiles = shown_tiles(embed, document)
+    listed = {str(one.get("name")): one for one in _list(document, "templating") if isinstance(one, Mapping)}
+    reached = _reached(listed, [query for tile in tiles for query in _queries(tile)])
+    return shown | {
+        "tiles": [{**tile, "gridPos": {"x": 0, "y": 0, "w": 12, "h": 8}} for tile in tiles],
+        "templating": {"list": [one for name, one in listed.items() if name in reached]},
+    }
+
+
+def permit(embed: Embed, document: Mapping[str, Any], request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The subscription as it is to be answered; Forbidden where it asks for what the embed does not show.
+
+    The page sends each filter for every tile: here as elsewhere one is left aside by tiles that it cannot be for.
+    """
     kind = request.get("kind")
     listed = {str(one.get("name")): one for one in _list(document, "templating") if isinstance(one, Mapping)}
     everywhere = listed.keys()
@@ -54,13 +74,13 @@ def permit(embed: Embed, document: Mapping[str, Any], request: Mapping[str, Any]
             raise Forbidden("this embed has no such source of annotations")
         names = [used_as_names(one["query"]) for one in sources.values() if isinstance(one.get("query"), Mapping)]
         _check_variables(request, everywhere, listed, frozenset[str]().union(*names))
-        return
+        return request
     if kind == "values" and request.get("dashboard") == embed.dashboard:
         variable = next((one for one in listed.values() if _asks(one) == _asks(request.get("variable"))), None)
         if variable is None:
             raise Forbidden("this embed has no such variable")
         _check_variables(request, everywhere, listed, used_as_names(variable.get("query") or {}))
-        return
+        return request
     if kind in ("dashboard", "pipelines", "replays", "records", "annotations", "values"):
         raise Forbidden(f"an embed shows what is in it; {kind} is not part of that")
     asked = request.get("query")
@@ -71,9 +91,8 @@ def permit(embed: Embed, document: Mapping[str, Any], request: Mapping[str, Any]
     same = [query for query in queries if query.get("pipeline") == asked.get("pipeline")]
     known = {name for query in same for name in _shown_fields(query)}
     whole = not asked.get("select") and not asked.get("by") and not asked.get("every")
-    for one in parse_filters(request.get("filters")):
-        if one.field not in known and not whole:
-            raise Forbidden(f"this embed cannot be filtered by '{one.field[:60]}'")
+    kept = [one for one in parse_filters(request.get("filters")) if whole or one.field in known]
+    return {**request, "filters": [{"field": one.field, "op": one.op, "value": one.value} for one in kept]}
 
 
 def used_as_names(query: Mapping[str, Any]) -> frozenset[str]:
@@ -109,7 +128,7 @@ def _check_variables(
             raise Forbidden(f"this embed has no variable '{name}'")
         texts = _texts(value)
         fixed = one.get("hide") or (name in deciding and one.get("type") in ("query", "text"))
-        if fixed and set(texts) != set(_texts(one.get("current") or [])):
+        if fixed and set(texts) != set(_at_first(one)):
             raise Forbidden(f"'{name}' is not for choosing here")
         if fixed:
             continue
@@ -122,9 +141,23 @@ def _check_variables(
 
 
 def _offered(variable: Mapping[str, Any]) -> set[str]:
-    options = variable.get("options") or ()
-    found = {str(one.get("value", one.get("text")) if isinstance(one, Mapping) else one) for one in options}
-    return found | set(_texts(variable.get("current") or [])) | ({ALL} if variable.get("includeAll") else set())
+    return (
+        set(_options(variable))
+        | set(_texts(variable.get("current") or []))
+        | ({ALL} if variable.get("includeAll") else set())
+    )
+
+
+def _at_first(variable: Mapping[str, Any]) -> list[str]:
+    """What the page chooses where nobody has chosen."""
+    if variable.get("current") not in (None, ""):
+        return _texts(variable["current"])
+    return [ALL] if variable.get("includeAll") else _options(variable)[:1] or [""]
+
+
+def _options(variable: Mapping[str, Any]) -> list[str]:
+    options = variable.get("options") or (INTERVALS if variable.get("type") == "interval" else ())
+    return [str(one.get("value", one.get("text")) if isinstance(one, Mapping) else one) for one in options]
 
 
 def _texts(value: Value) -> list[str]:

@@ -20,7 +20,7 @@ from uuid import UUID
 import structlog
 
 from dash_app.domain.access import Principal
-from dash_app.domain.changes import AccessChanged, Change
+from dash_app.domain.changes import AccessChanged, Change, DashboardChanged
 from dash_app.domain.errors import DashError
 from dash_app.live.dashboard_view import DashboardView
 from dash_app.live.frames import encode, encode_error, packet
@@ -276,14 +276,24 @@ class Hub:
             for subscriber in [s for s in self._watching if str(s.principal.user) == change.user]:
                 subscriber.revoked()
             return
+        if isinstance(change, DashboardChanged):
+            # What an embed may ask is said by the document: its browser comes again, and is held against the new one.
+            for subscriber in self._embeds():
+                if subscriber.principal.embed and subscriber.principal.embed.identity == change.dashboard:
+                    subscriber.revoked()
         for topic in self._topics.values():
             if topic.view.concerns(change):
                 topic.touch(change)
+
+    def _embeds(self) -> list[Subscriber]:
+        return [subscriber for subscriber in self._watching if subscriber.principal.embed is not None]
 
     def returned(self) -> None:
         """Notifications may have been missed: everything is read anew, and everybody is asked again who they are."""
         for subscriber in tuple(self._watching):
             subscriber.recheck()
+        for subscriber in self._embeds():
+            subscriber.revoked()
         for topic in self._topics.values():
             topic.touch(None)
 

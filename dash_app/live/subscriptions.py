@@ -18,7 +18,7 @@ from dash_app.domain import variables
 from dash_app.domain.access import Principal
 from dash_app.domain.dashboards import sources_of
 from dash_app.domain.embeds import permit
-from dash_app.domain.errors import Invalid
+from dash_app.domain.errors import Invalid, NotFound
 from dash_app.domain.query import SHIFTS
 from dash_app.domain.query_filters import filtered, parse_filters
 from dash_app.domain.specs import Dashboard
@@ -44,7 +44,10 @@ def open_for(
     principal.require("query.run")
     if principal.embed is not None:
         with database.team(principal.team) as unit:
-            permit(principal.embed, dashboards.get(unit, principal.embed.dashboard).document, request)
+            found = dashboards.get(unit, principal.embed.dashboard)
+        if str(found.id) != principal.embed.identity:
+            raise NotFound("the dashboard of this embed is not there any more")
+        request = permit(principal.embed, found.document, request)
     name, view = open_view(database, queries, principal.team, request)
     if principal.embed is not None and isinstance(view, AnnotationsView):
         # Whose addresses these are is nothing for strangers.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from urllib.parse import urlencode
 
-from dash_app.domain.embeds import shown_tiles
+from dash_app.domain.embeds import shown_document
 from dash_app.domain.errors import NotFound
 from dash_app.pages.boundary import problem_of
 from dash_app.pages.markdown import with_html
@@ -28,14 +28,12 @@ class EmbedHandler(PageHandler):
                 raise NotFound("This view has expired, or is not there. Whoever made it can make it anew.")
             self.workspace = self.house.workspace(principal, self.request)
             found = await self.workspace.dashboard(embed.dashboard)
-            tiles = shown_tiles(embed, found.document)
-            if embed.tile is not None and not tiles:
+            if str(found.id) != embed.identity:
+                raise NotFound("The dashboard that this view showed is not there any more.")
+            document = shown_document(embed, found.document)
+            if embed.tile is not None and not document["tiles"]:
                 raise NotFound("The tile that this view showed is not on the dashboard any more.")
             self._framed_by(embed.origin)
-            document = dict(found.document)
-            if embed.tile is not None:
-                document |= {"tiles": [{**tiles[0], "gridPos": {"x": 0, "y": 0, "w": 12, "h": 8}}]}
-                document.pop("annotations", None)
             document = await asyncio.to_thread(with_html, document)
             facts = {
                 "uid": found.uid,

@@ -21,6 +21,8 @@ from dash_app.storage.vault import Vault
 
 _PURPOSE = "embeds"
 _LONGEST = 2_000
+#: Which words a token has, in which order.
+_RELEASE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,8 @@ class Signed:
 def sign(vault: Vault, signed: Signed) -> str:
     """The token, fit for an address."""
     embed = signed.embed
-    words = [1, str(signed.user), str(signed.team), signed.via, signed.credential]
-    body = orjson.dumps([*words, embed.dashboard, embed.tile, embed.origin, embed.until])
+    words = [_RELEASE, str(signed.user), str(signed.team), signed.via, signed.credential]
+    body = orjson.dumps([*words, embed.dashboard, embed.tile, embed.origin, embed.until, embed.identity])
     return f"{_text(body)}.{_text(hmac.digest(vault.derive(_PURPOSE), body, 'sha256'))}"
 
 
@@ -53,10 +55,13 @@ def read(vault: Vault, token: str) -> Signed | None:
     rights = [hmac.digest(key, body, "sha256") for key in vault.derive_all(_PURPOSE)]
     if not any([hmac.compare_digest(mark, right) for right in rights]):  # noqa: C419 - all of them, in any case
         return None
-    release, user, team, via, credential, dashboard, tile, origin, until = orjson.loads(body)
-    if release != 1 or until <= time.time():
+    release, *words = orjson.loads(body)
+    if release != _RELEASE:
         return None
-    return Signed(UUID(user), UUID(team), credential, via, Embed(dashboard, tile, origin, until))
+    user, team, via, credential, dashboard, tile, origin, until, identity = words
+    if until <= time.time():
+        return None
+    return Signed(UUID(user), UUID(team), credential, via, Embed(dashboard, tile, origin, until, identity))
 
 
 def _text(data: bytes) -> str:

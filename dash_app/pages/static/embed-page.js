@@ -36,6 +36,12 @@ async function check() {
     const answer = await fetch(location.href, { method: "GET", cache: "no-store" });
     if (answer.status === 404 && (refused += 1) > 1) end();
     else if (answer.status === 404) setTimeout(check, 2000);
+    else if (answer.ok) {
+      // The channel is also closed when the dashboard was saved: this page asks what the new document asks.
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const next = page.querySelector("#dashboard-document")?.textContent;
+      if (next && next !== document.querySelector("#dashboard-document").textContent) location.reload();
+    }
   } catch {
     // The server is away: the channel goes on trying.
   }

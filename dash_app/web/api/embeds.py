@@ -30,7 +30,7 @@ def create_embed(call: Call) -> Any:
             problems=[("origin", "scheme, host and port of the page that frames it, such as https://wiki.example.org")]
         )
     until = int(time.time()) + 60 * body.get("minutes", MINUTES)
-    embed = Embed(found.uid, None if tile is None else str(tile), origin, until)
+    embed = Embed(found.uid, None if tile is None else str(tile), origin, until, str(found.id))
     if tile is not None and not shown_tiles(embed, found.document):
         ids = ", ".join(str(one.get("id")) for one in found.document.get("tiles", ())) or "none"
         raise Invalid(problems=[("tile", f"'{str(tile)[:60]}' is no tile of this dashboard; there are {ids}")])

@@ -6,23 +6,29 @@ from typing import Any
 
 import pytest
 
-from dash_app.domain.embeds import ORIGIN, Embed, permit, shown_tiles
+from dash_app.domain.embeds import ORIGIN, Embed, permit, shown_document, shown_tiles
 from dash_app.domain.errors import Forbidden
 
-SITES = {"pipeline": "weather", "select": [{"field": "temp", "agg": "avg"}], "by": ["site"], "where": "site = $site"}
-RECORDS = {"pipeline": "weather", "limit": 50}
+SITES: dict[str, Any] = {
+    "pipeline": "weather",
+    "select": [{"field": "temp", "agg": "avg"}],
+    "by": ["site"],
+    "where": "site = $site",
+}
+HOURLY: dict[str, Any] = {**SITES, "every": "1h"}
+RECORDS: dict[str, Any] = {"pipeline": "weather", "limit": 50}
 CHOSEN = {"pipeline": "$which", "select": [{"agg": "count"}], "every": "auto"}
 _OF_SITE = {"pipeline": "weather", "field": "site"}
-SITE = {"name": "site", "type": "query", "query": _OF_SITE, "includeAll": True, "multi": True}
+SITE: dict[str, Any] = {"name": "site", "type": "query", "query": _OF_SITE, "includeAll": True, "multi": True}
 OWN = {"name": "tenant", "type": "text", "current": "acme", "hide": True}
-ONE = {"name": "city", "type": "query", "query": {"pipeline": "$source", "field": "city"}}
+ONE: dict[str, Any] = {"name": "city", "type": "query", "query": {"pipeline": "$source", "field": "city"}}
 SOURCE = {"name": "source", "type": "text", "current": "weather"}
 NOTES = {"name": "Notes", "source": "query", "query": {"pipeline": "$source", "where": "tenant = $tenant"}}
 OFF = {"name": "Off", "source": "replays", "enable": False}
-DOCUMENT = {
+DOCUMENT: dict[str, Any] = {
     "tiles": [
         {"id": "a", "kind": "bar", "query": SITES},
-        {"id": 2, "kind": "line", "queries": [{**CHOSEN, "name": "counts"}, {**SITES, "every": "1h"}]},
+        {"id": 2, "kind": "line", "queries": [{**CHOSEN, "name": "counts"}, HOURLY]},
         {"id": "t", "kind": "table", "query": RECORDS},
         {"id": "x", "kind": "text"},
     ],
@@ -37,7 +43,7 @@ DOCUMENT = {
     },
     "annotations": {"list": [NOTES, OFF]},
 }
-ALL = Embed("d", None, None, 0)
+ALL = Embed("d", None, None, 0, "id")
 
 
 def may(embed: Embed, **request: Any) -> bool:
@@ -53,7 +59,7 @@ def may(embed: Embed, **request: Any) -> bool:
     [
         {"kind": "bar", "query": SITES, "variables": {"site": ["roof", "it's"]}},
         {"kind": "bar", "query": SITES, "variables": {"site": "$__all"}, "range": {"from": "now-9y", "to": "now"}},
-        {"kind": "line", "query": {**SITES, "every": "1h"}, "filters": [{"field": "site", "op": "!=", "value": "a"}]},
+        {"kind": "line", "query": HOURLY, "filters": [{"field": "site", "op": "!=", "value": "a"}]},
         {"kind": "line", "query": CHOSEN, "variables": {"which": "orders", "site": "a"}},
         {"kind": "table", "query": {**RECORDS, "limit": 9, "order": "-temp", "cursor": "x"}},
         {"kind": "table", "query": RECORDS, "filters": [{"field": "anything", "value": 1}]},
@@ -77,7 +83,6 @@ def test_what_the_dashboard_asks(request_: dict[str, Any]) -> None:
         {"kind": "bar", "query": {**SITES, "every": "1s"}},
         {"kind": "bar", "query": {key: value for key, value in SITES.items() if key != "where"}},
         {"kind": "bar", "query": SITES, "variables": {"other": "a"}},
-        {"kind": "bar", "query": SITES, "filters": [{"field": "owner", "value": "a"}]},
         {"kind": "line", "query": CHOSEN, "variables": {"which": "secrets"}},
         {"kind": "table", "query": {**RECORDS, "where": "true"}},
         {"kind": "table", "query": {**RECORDS, "select": [{"field": "owner"}]}},
@@ -99,23 +104,32 @@ def test_what_the_dashboard_asks(request_: dict[str, Any]) -> None:
         {"kind": "bar", "query": SITES, "variables": {"tenant": "$__all"}},
         {"kind": "bar", "query": SITES, "variables": {"city": "$__all"}},
         {"kind": "bar", "query": SITES, "variables": {"city": ["a", "b"]}},
-        # Sources that are off, earlier mappings, and fields that are only averaged.
+        # Sources that are off, and earlier mappings.
         {"kind": "annotations", "dashboard": "d", "sources": ["Off"]},
         {"kind": "annotations", "dashboard": "d", "sources": "Notes"},
         {"kind": "table", "query": {**RECORDS, "mapping": 1}},
-        {"kind": "bar", "query": SITES, "filters": [{"field": "temp", "value": 1}]},
     ],
 )
 def test_what_it_does_not_ask(request_: dict[str, Any]) -> None:
     assert not may(ALL, **request_)
 
 
+def test_filters_are_for_what_tiles_of_the_pipeline_show() -> None:
+    shown = {"field": "site", "op": "=", "value": "a"}
+    averaged, unseen = {"field": "temp", "op": "=", "value": 1}, {"field": "owner", "op": "!=", "value": "a"}
+    every = [averaged, shown, unseen]
+    assert permit(ALL, DOCUMENT, {"kind": "bar", "query": SITES, "filters": every})["filters"] == [shown]
+    # Records show all fields; another pipeline's field of the same name is another field.
+    assert permit(ALL, DOCUMENT, {"kind": "table", "query": RECORDS, "filters": every})["filters"] == every
+    assert permit(ALL, DOCUMENT, {"kind": "line", "query": CHOSEN, "filters": every})["filters"] == []
+
+
 def test_a_tile_alone() -> None:
-    only = Embed("d", "2", None, 0)
+    only = Embed("d", "2", None, 0, "id")
     assert [tile["id"] for tile in shown_tiles(only, DOCUMENT)] == [2]
     assert may(only, kind="line", query=CHOSEN)
     assert not may(only, kind="bar", query=SITES)
-    assert shown_tiles(Embed("d", "gone", None, 0), DOCUMENT) == []
+    assert shown_tiles(Embed("d", "gone", None, 0, "id"), DOCUMENT) == []
 
 
 def test_a_variable_that_decides_takes_what_is_offered_alone() -> None:
@@ -126,6 +140,30 @@ def test_a_variable_that_decides_takes_what_is_offered_alone() -> None:
     permit(ALL, document, {"kind": "line", "query": CHOSEN, "variables": {"which": "a"}})
     with pytest.raises(Forbidden):
         permit(ALL, document, {"kind": "line", "query": CHOSEN, "variables": {"which": "b"}})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "fits"),
+    [
+        ({"type": "interval"}, "5m", True),
+        ({"type": "interval"}, "7m", False),
+        ({"type": "interval", "hide": True}, "1m", True),
+        ({"type": "interval", "hide": True}, "5m", False),
+        ({"type": "custom", "options": ["1h", "1d"], "hide": True}, "1h", True),
+        ({"type": "custom", "options": ["1h", "1d"], "hide": True}, "1d", False),
+        ({"type": "custom", "options": ["1h", "1d"], "hide": True, "current": "1d"}, "1d", True),
+        ({"type": "query", "query": _OF_SITE, "hide": True, "includeAll": True}, "$__all", True),
+        ({"type": "query", "query": _OF_SITE, "hide": True}, "1h", False),
+    ],
+)
+def test_what_has_no_current_is_what_the_page_chooses_first(variable: dict[str, Any], value: str, fits: bool) -> None:
+    query = {"pipeline": "weather", "where": "kind = $x"}
+    document = {"tiles": [{"id": 1, "query": query}], "templating": {"list": [{"name": "x", **variable}]}}
+    try:
+        permit(ALL, document, {"kind": "line", "query": query, "variables": {"x": value}})
+        assert fits
+    except Forbidden:
+        assert not fits
 
 
 @pytest.mark.parametrize("text", ["https://wiki.example.org", "http://localhost:8888", "http://[::1]:8888"])
@@ -141,9 +179,18 @@ def test_what_is_no_origin(text: str) -> None:
 
 
 def test_one_tile_has_its_own_variables_and_no_annotations() -> None:
-    one = Embed("d", "a", None, 0)
+    one = Embed("d", "a", None, 0, "id")
     assert may(one, kind="values", dashboard="d", variable=SITE)
     assert not may(one, kind="values", dashboard="d", variable=ONE)
     assert not may(one, kind="annotations", dashboard="d")
     # The page sends all that it knows; what this tile does not use changes nothing.
     assert may(one, kind="bar", query=SITES, variables={"site": "a", "which": "anything"})
+
+
+def test_the_page_has_what_it_shows_alone() -> None:
+    assert shown_document(ALL, DOCUMENT) == {key: DOCUMENT[key] for key in ("tiles", "templating")}
+    one = shown_document(Embed("d", "a", None, 0, "id"), DOCUMENT)
+    assert [tile["id"] for tile in one["tiles"]] == ["a"]
+    assert one["templating"] == {"list": [SITE]}
+    assert "annotations" not in one
+    assert shown_document(Embed("d", "gone", None, 0, "id"), DOCUMENT)["tiles"] == []

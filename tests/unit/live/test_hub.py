@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 
 from dash_app.domain.access import Principal, Role
-from dash_app.domain.changes import AccessChanged, Change, RowsAdded
+from dash_app.domain.changes import AccessChanged, Change, DashboardChanged, RowsAdded
+from dash_app.domain.embeds import Embed
 from dash_app.domain.errors import Invalid, NotFound
 from dash_app.domain.ids import new_id
 from dash_app.live import hub as hub_module
@@ -325,5 +326,20 @@ def test_who_comes_as_the_last_one_goes_sees_what_came_between(monkeypatch: pyte
         hub.disconnect(old)
         await new.until(lambda frames: bool(frames))
         assert new.frames[0]["data"] == [[2]]
+
+    run(test, monkeypatch)
+
+
+def test_an_embed_comes_again_when_its_dashboard_is_saved_or_may_have_been(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(hub: Hub, _view: Counting) -> None:
+        mine, other, team = Viewer(), Viewer(), Viewer()
+        for viewer, identity in ((mine, "mine"), (other, "other")):
+            viewer.principal = replace(viewer.principal, embed=Embed("d", None, None, 0, identity))
+        for viewer in (mine, other, team):
+            hub.connect(viewer)
+        hub.changed(DashboardChanged("mine"))
+        assert [mine.cut, other.cut, team.cut] == [True, False, False]
+        hub.returned()
+        assert [mine.cut, other.cut, team.cut] == [True, True, False]
 
     run(test, monkeypatch)

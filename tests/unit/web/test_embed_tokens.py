@@ -18,7 +18,9 @@ VAULT = Vault([NEW, OLD])
 
 
 def signed(until: float) -> Signed:
-    return Signed(new_id(), new_id(), "credential", "token", Embed("weather", "3", "https://a.example", int(until)))
+    return Signed(
+        new_id(), new_id(), "credential", "token", Embed("weather", "3", "https://a.example", int(until), "id")
+    )
 
 
 def test_what_was_signed_is_read() -> None:
