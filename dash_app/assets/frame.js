@@ -54,6 +54,8 @@ export class FrameStore {
   /** Take a snapshot or an update. An update of other columns than ours (a mapping changed) replaces like a snapshot. */
   apply(message) {
     const { columns, data } = message;
+    // An update of nothing changes nothing.
+    if (message.kind === "update" && !columns.length) return;
     const same = this.filled && columns.length === this.columns.length && columns.every((column, i) => column.name === this.columns[i].name && column.type === this.columns[i].type);
     const key = message.key ?? [];
     if (message.kind === "snapshot" || !same || !key.length) this.rows.clear();

@@ -147,6 +147,9 @@ class Topic:
             self.seq += 1
             frame = encode(self.key, self.seq, "snapshot", table, touched.at)
             self._cached, self._cached_at = frame, time.monotonic()
+        elif not table.columns:
+            # Nothing within the range was touched. Without columns a frame would say that all of it is gone.
+            return
         else:
             self.seq += 1
             frame = encode(self.key, self.seq, "update", table, touched.at)

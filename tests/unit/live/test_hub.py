@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -341,5 +342,28 @@ def test_an_embed_comes_again_when_its_dashboard_is_saved_or_may_have_been(monke
         assert [mine.cut, other.cut, team.cut] == [True, False, False]
         hub.returned()
         assert [mine.cut, other.cut, team.cut] == [True, True, False]
+
+    run(test, monkeypatch)
+
+
+def test_what_lies_outside_of_the_range_is_told_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(hub: Hub, view: Counting) -> None:
+        viewer = Viewer()
+        await watch(hub, viewer)
+        whole, asked = view.update, threading.Event()
+
+        def outside(touched: Touched) -> Table:
+            asked.set()
+            return Table(pl.DataFrame(), [])
+
+        monkeypatch.setattr(view, "update", outside)
+        hub.changed(added())
+        assert await asyncio.to_thread(asked.wait, 5)
+        monkeypatch.setattr(view, "update", whole)
+        hub.changed(added())
+        await viewer.until(lambda frames: len(frames) > 1)
+        assert [(frame["kind"], frame["seq"], len(frame["columns"])) for frame in viewer.frames] == [
+            ("snapshot", 0, 1), ("update", 1, 1),
+        ]  # fmt: skip
 
     run(test, monkeypatch)
