@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from dash_app.pipelines.reach import Reach
 from dash_app.pipelines.resources import Resources
+from dash_app.pipelines.sinks import load_sinks
 from dash_app.pipelines.sources import load_schemes, load_sources
 from dash_app.settings import Settings
 from dash_app.storage.engine import Database
@@ -42,9 +44,12 @@ class App(Resources):
             vault=Vault(settings.secret_keys),
             sources=load_sources(),
             schemes=load_schemes(),
-            allowed_networks=settings.allowed_networks,
-            allowed_addresses=frozenset(allowed_addresses),
-            own_ports=frozenset({settings.port, urlsplit(database_url).port or 5432}),
+            sinks=load_sinks(),
+            reach=Reach.of(
+                settings.allowed_networks,
+                allow=frozenset(allowed_addresses),
+                own_ports=frozenset({settings.port, urlsplit(database_url).port or 5432}),
+            ),
             node=f"{socket.gethostname()}:{os.getpid()}",
         )
 

@@ -75,6 +75,20 @@ class PresenceChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class SinkChanged:
+    """A sink was made, changed, paused, resumed, disabled or deleted, or what it delivered is worth another look."""
+
+    sink: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertChanged:
+    """An alert's rule was saved or deleted, or its state in one series or more has changed or was acknowledged."""
+
+    alert: str
+
+
+@dataclass(frozen=True, slots=True)
 class AccessChanged:
     """A session, token, user or membership was revoked or changed: cached permissions of this user are void."""
 
@@ -89,6 +103,8 @@ Change = (
     | DashboardChanged
     | AnnotationsChanged
     | PresenceChanged
+    | SinkChanged
+    | AlertChanged
     | AccessChanged
 )
 

@@ -8,6 +8,7 @@ the modules of a package, and those other distributions announce as entry points
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
@@ -40,6 +41,10 @@ class Kind(param.Parameterized):
     @classmethod
     def from_options(cls, options: Mapping[str, Any], where: str = "options") -> Self:
         """The kind with these options; Invalid names every option that is unknown or wrong."""
+        for name in cls.secrets & set(options):
+            # Said here, because param's own message would repeat the value, and with it the secret.
+            if isinstance(cls.param[name], param.Dict) and not isinstance(options[name], dict):
+                raise Invalid(problems=[(f"{where}.{name}", "is not an object of names and values")])
         known = cls.options()
         problems = [
             (f"{where}.{name}", f"{cls.kind} has no such option; it has {', '.join(sorted(known)) or 'none'}")
@@ -62,6 +67,16 @@ class Kind(param.Parameterized):
     def problems(self) -> list[tuple[str, str]]:
         """What is wrong with the options together: (option, message) pairs."""
         return []
+
+    @classmethod
+    def secret_to_text(cls, name: str, value: Any) -> str:
+        """A secret option's value as the text that the vault keeps."""
+        return value if isinstance(cls.param[name], param.String) else json.dumps(value)
+
+    @classmethod
+    def secret_from_text(cls, name: str, text: str) -> Any:
+        """The value of a secret option that `secret_to_text` made text of."""
+        return text if isinstance(cls.param[name], param.String) else json.loads(text)
 
     def to_options(self) -> dict[str, Any]:
         """What differs from the defaults, ready to be stored."""

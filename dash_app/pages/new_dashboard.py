@@ -52,26 +52,7 @@ class NewDashboard(Asked):
         }
 
     def first(self) -> dict[str, Any]:
-        return {
-            "templates": [
-                {
-                    "name": one.name,
-                    "title": one.title,
-                    "summary": one.summary,
-                    "inputs": [
-                        {
-                            "name": each.name,
-                            "title": each.title,
-                            "summary": each.summary,
-                            "types": list(each.types),
-                            "needed": each.needed,
-                        }
-                        for each in one.inputs
-                    ],
-                }
-                for one in self._workspace.dashboard_templates()
-            ],
-        }
+        return {"templates": [one.as_json() for one in self._workspace.dashboard_templates()]}
 
     async def _fields(self, message: Message) -> list[dict[str, str]]:
         return [field(one) for one in await self._workspace.pipeline_fields(str(message.get("pipeline")))]

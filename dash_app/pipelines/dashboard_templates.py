@@ -54,6 +54,20 @@ class Template:
     inputs: Sequence[Input]
     layout: Mapping[str, Any]
 
+    def as_json(self) -> dict[str, Any]:
+        """What somebody needs who chooses one and fills it."""
+        inputs = [
+            {
+                "name": each.name,
+                "title": each.title,
+                "summary": each.summary,
+                "types": list(each.types),
+                "needed": each.needed,
+            }
+            for each in self.inputs
+        ]
+        return {"name": self.name, "title": self.title, "summary": self.summary, "inputs": inputs}
+
 
 @cache
 def _loaded() -> Mapping[str, Template]:

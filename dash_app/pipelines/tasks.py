@@ -31,7 +31,6 @@ from dash_app.pipelines.ingest import Ingest
 from dash_app.pipelines.poll import poll as run_poll
 from dash_app.pipelines.replay import Replays
 from dash_app.pipelines.resources import Resources
-from dash_app.pipelines.sources.guard import guarded_client
 from dash_app.storage import (
     bronze,
     comparisons,
@@ -100,7 +99,7 @@ class Queues:
     def __init__(self, app: Resources) -> None:
         self.app = app
         self._ingest = Ingest(app)
-        self._client = guarded_client(app.allowed_networks, allow=app.allowed_addresses, own_ports=app.own_ports)
+        self._client = app.reach.client()
         self._replays = Replays(app)
         self._queues = {name: _queue(app, name) for name in (INGEST, IO, REPLAY)}
         self._register(INGEST, self._tasks_ingest)

@@ -10,8 +10,8 @@ import jsonschema
 import pytest
 
 from dash_app.domain.errors import DashError, Invalid
+from dash_app.pipelines.reach.guard import guarded_client
 from dash_app.pipelines.sources import PollSource, Source, load_sources
-from dash_app.pipelines.sources.guard import guarded_client
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 

@@ -20,7 +20,7 @@ from dash_app.pipelines import poll as module
 from dash_app.pipelines import setup
 from dash_app.pipelines.ingest import Ingest
 from dash_app.pipelines.poll import poll
-from dash_app.pipelines.sources.guard import guarded_client
+from dash_app.pipelines.reach.guard import guarded_client
 from dash_app.storage import ledger, payloads
 from tests.integration.conftest import House
 

@@ -133,7 +133,12 @@ export class Chart {
         const to = Math.min(right, this.context.to ?? Infinity);
         if (to - from < 1000) return;
         if (this.context.annotate && (ctrlKey || metaKey)) this.context.annotate(Math.round(from), Math.round(to));
-        else this.context.zoom(from, to);
+        else {
+          // The pointer stands where another time is now.
+          this.chart.dispatchAction({ type: "hideTip" });
+          this.chart.dispatchAction({ type: "updateAxisPointer", currTrigger: "leave" });
+          this.context.zoom(from, to);
+        }
       },
     });
     // A press without a drag asks what a point is about; with a second one it was a double click.

@@ -57,7 +57,7 @@ export function options(tile, frame, theme, size) {
       {
         ...shared, id: `${figure.name}\u0000arc`, name: figure.name, radius: outer, silent: true, splitNumber: 1, detail: { show: false }, title: { show: false }, data: [],
         axisLine: { lineStyle: { width: hasArc ? 3 : 0, color: arcs(wanted.thresholds, min, max, theme) } },
-        axisLabel: { show: outer > 80, distance: -thick - 10, color: theme.text3, fontSize: 11, fontFamily: theme.font, formatter: (value) => formatNumber(value, { unit: unit === "percent" || unit === "percentunit" ? unit : undefined, compact: true }) },
+        axisLabel: { show: outer > 80, distance: thick, color: theme.text3, fontSize: 11, fontFamily: theme.font, formatter: (value) => formatNumber(value, { unit: unit === "percent" || unit === "percentunit" ? unit : undefined, compact: true }) },
       },
       {
         ...shared, id: figure.name || "value", name: figure.name, radius: outer - (hasArc ? 6 : 0), color,

@@ -16,6 +16,8 @@ export function lacks(frame) {
 }
 
 const OTHER = "other";
+/** Slices of a smaller share stand too close together to be named beside the ring. */
+const NAMED_SHARE = 0.04;
 
 /**
  * Slices out of rows, greatest first, the least of them together.
@@ -65,6 +67,7 @@ export function options(tile, frame, theme, size) {
     return place < theme.series.length ? color : mixed(color, theme.surface, 0.4);
   };
   const beside = size.width >= 340 && size.height >= 150;
+  const isNamed = (each) => beside && each.value >= NAMED_SHARE * total;
   const adds = (tile.query?.select ?? [{ agg: "count" }]).every(({ agg }) => agg === "count" || agg === "sum");
   const radius = Math.max(20, Math.min(size.width * (beside ? 0.25 : 0.46), size.height * (beside ? 0.37 : 0.46)));
   const result = base(theme);
@@ -90,10 +93,10 @@ export function options(tile, frame, theme, size) {
         rich: { b: { color: theme.text, fontWeight: 600, fontSize: 11, fontFamily: theme.font } },
       },
       labelLine: { show: beside, length: 8, length2: 8, lineStyle: { color: theme.axis } },
-      data: visible.map((each) => ({ name: each.name, value: each.value, itemStyle: { color: colorOf(each) } })),
+      data: visible.map((each) => ({ name: each.name, value: each.value, itemStyle: { color: colorOf(each) }, ...(beside && !isNamed(each) ? { label: { show: false }, labelLine: { show: false } } : {}) })),
     }],
     facts: {
-      unit: headUnit([unit]), left: 0, leftCategories: 0, time: false, keeps: true, kind: beside ? "none" : "last",
+      unit: headUnit([unit]), left: 0, leftCategories: 0, time: false, keeps: true, kind: visible.every(isNamed) ? "none" : "last",
       legend: list.map((each) => ({ name: each.name, label: each.name, color: colorOf(each), points: null, by: each.by, text: hidden.has(each.name) ? "" : share(each.value), describe })),
       latest: left ? `${left} below 0 not drawn` : "",
       spoken: visible.slice(0, 5).map((each) => `${each.name} ${share(each.value)}`).join(", "),

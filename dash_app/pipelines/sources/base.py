@@ -8,16 +8,14 @@ nothing is missing and nothing is asked for twice.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import httpx
 import param
 
-from dash_app.domain.errors import Invalid
 from dash_app.domain.kinds import Kind
 
 MIB = 1 << 20
@@ -36,24 +34,6 @@ class Source(Kind):
         bounds=(1, 100 * MIB),
         doc="The largest payload that is accepted, in bytes, after its Content-Encoding is undone.",
     )
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any], where: str = "options") -> Self:
-        for name in cls.secrets & set(options):
-            # Said here, because param's own message would repeat the value, and with it the secret.
-            if isinstance(cls.param[name], param.Dict) and not isinstance(options[name], dict):
-                raise Invalid(problems=[(f"{where}.{name}", "is not an object of names and values")])
-        return super().from_options(options, where)
-
-    @classmethod
-    def secret_to_text(cls, name: str, value: Any) -> str:
-        """A secret option's value as the text that the vault keeps."""
-        return value if isinstance(cls.param[name], param.String) else json.dumps(value)
-
-    @classmethod
-    def secret_from_text(cls, name: str, text: str) -> Any:
-        """The value of a secret option that `secret_to_text` made text of."""
-        return text if isinstance(cls.param[name], param.String) else json.loads(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from dash_app.domain.errors import DashError
+from dash_app.pipelines.reach.guard import AddressNotAllowed
 from dash_app.pipelines.sources import selecting
 from dash_app.pipelines.sources.base import Page
 from dash_app.pipelines.sources.fetching import (
@@ -27,7 +28,6 @@ from dash_app.pipelines.sources.fetching import (
     fetch,
     shown,
 )
-from dash_app.pipelines.sources.guard import AddressNotAllowed
 from dash_app.pipelines.sources.incremental import Incremental, Mark
 from dash_app.pipelines.sources.pagination import Answer, Paginator, Position
 

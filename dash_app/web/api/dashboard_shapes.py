@@ -188,18 +188,4 @@ TEMPLATE = define(
 
 
 def template(one: Template) -> dict[str, Any]:
-    return {
-        "name": one.name,
-        "title": one.title,
-        "summary": one.summary,
-        "inputs": [
-            {
-                "name": each.name,
-                "title": each.title,
-                "summary": each.summary,
-                "types": list(each.types),
-                "needed": each.needed,
-            }
-            for each in one.inputs
-        ],
-    }
+    return one.as_json()

@@ -46,7 +46,11 @@ def test_a_rotated_secret_needs_the_old_key_no_more() -> None:
     assert Vault((NEW,)).decrypt(rotated) == "secret"
 
 
-@pytest.mark.parametrize("value", [b"", b"not a token", Fernet(Fernet.generate_key()).encrypt(b"x")])
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"not a token", Fernet(Fernet.generate_key()).encrypt(b"x")],
+    ids=["nothing", "no token", "another's"],
+)
 def test_what_no_key_reads_names_the_setting_and_nothing_else(value: bytes) -> None:
     for call in (Vault((NEW, OLD)).decrypt, Vault((NEW, OLD)).rotate):
         with pytest.raises(UnreadableSecret, match="DASH_SECRET_KEY") as caught:

@@ -392,7 +392,9 @@ class Editor {
     const key = event.key.toLowerCase();
     const [place] = event.composedPath();
     const writes = place instanceof HTMLElement && (place.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(place.tagName));
-    if (event.key === "Escape" && this.opened !== undefined && !writes && !event.defaultPrevented && !this.root.querySelector("dialog[open], details[open]")) {
+    // From the tile's own inputs too: what was typed is in the document already.
+    const owned = place instanceof HTMLElement && "own" in place.dataset;
+    if (event.key === "Escape" && this.opened !== undefined && !owned && !event.defaultPrevented && !this.root.querySelector("dialog[open], details[open]")) {
       this.#open(null);
       return;
     }
@@ -411,7 +413,7 @@ class Editor {
     const back = key === "z" && !event.shiftKey;
     const forth = (key === "z" && event.shiftKey) || (key === "y" && !event.shiftKey);
     // Inputs that are no part of the document have their own undo.
-    if ((!back && !forth) || (place instanceof HTMLElement && "own" in place.dataset)) return;
+    if ((!back && !forth) || owned) return;
     event.preventDefault();
     if (back) this.back();
     else this.forth();

@@ -15,9 +15,9 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from dash_app.domain.errors import DashError, Invalid, Permanent, Transient
+from dash_app.pipelines.reach.guard import AddressNotAllowed, guarded_client
 from dash_app.pipelines.sources.base import Page
 from dash_app.pipelines.sources.fetching import HttpPollPermanent, HttpPollTransient, retry_after
-from dash_app.pipelines.sources.guard import AddressNotAllowed, guarded_client
 from dash_app.pipelines.sources.http_poll import HttpPoll
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -562,7 +562,7 @@ def test_messages_hold_no_secret_no_query_and_only_a_piece(httpserver: HTTPServe
     [
         b'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"n": 1}',
         b'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n8\r\n{"n": 1}\r\n',
-        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n" + gzip.compress(b'{"n": 1}')[:-4],
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n" + gzip.compress(b'{"n": 1}', mtime=0)[:-4],
         b"HTTP/1.1 200 OK\r\ncontent-encoding: zstd\r\n\r\n" + zstandard.compress(b'{"n": 1}')[:-2],
         b"HTTP/1.1 200 OK\r\ncontent-encoding: br\r\n\r\nxxx",
         b"HTTP/1.1 200 OK\r\ncontent-le",
@@ -618,7 +618,7 @@ def test_addresses_that_are_not_allowed() -> None:
     [
         lambda request: Response(b" " * 1001),
         lambda request: Response(iter([b"x" * 600, b"x" * 600])),
-        lambda request: Response(gzip.compress(b" " * 1001), headers={"content-encoding": "gzip"}),
+        lambda request: Response(gzip.compress(b" " * 1001, mtime=0), headers={"content-encoding": "gzip"}),
     ],
 )
 def test_pages_beyond_max_bytes(httpserver: HTTPServer, client: httpx.Client, answer: Any) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from dash_app.pipelines.sources.guard import guarded_client
+from dash_app.pipelines.reach.guard import guarded_client
 
 
 @pytest.fixture

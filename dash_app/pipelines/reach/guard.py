@@ -15,6 +15,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ import httpcore
 import httpx
 
 from dash_app.domain.errors import Permanent
-from dash_app.pipelines.sources.addresses import Network, is_allowed, is_own
+from dash_app.pipelines.reach.addresses import Network, is_allowed, is_own
 
 Resolver = Callable[[str, int], list[str]]
 
@@ -45,20 +46,58 @@ def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-class GuardedBackend(httpcore.NetworkBackend):
-    """Connects to checked addresses only; everything above it (pool, TLS) knows nothing but the host's name."""
+@dataclass(frozen=True)
+class Gate:
+    """Decides which addresses may be reached. The defaults let the public internet through and nothing else."""
 
-    def __init__(
-        self,
-        allowed_networks: Iterable[Network],
+    networks: tuple[Network, ...] = ()
+    #: (host, port) pairs, as they are named, that are reached without a check: the demo's own server.
+    allow: frozenset[tuple[str, int]] = frozenset()
+    #: This program's ports, refused on this machine's addresses even where the network is allowed.
+    own_ports: frozenset[int] = frozenset()
+    resolver: Resolver = resolve
+
+    @classmethod
+    def of(
+        cls,
+        networks: Iterable[Network | str],
         allow: frozenset[tuple[str, int]],
         own_ports: frozenset[int],
         resolver: Resolver,
-    ) -> None:
-        self._networks = tuple(allowed_networks)
-        self._allow = allow
-        self._own_ports = own_ports
-        self._resolve = resolver
+    ) -> Gate:
+        return cls(tuple(ip_network(network) for network in networks), allow, own_ports, resolver)
+
+    def addresses(self, host: str, port: int) -> list[str]:
+        """The addresses of a host that may be reached, at least one. AddressNotAllowed where there are none, OSError
+        where the name cannot be resolved."""
+        if not 0 < port < 65536:
+            raise AddressNotAllowed(f"address not allowed: {host}")
+        try:
+            found = self.resolver(host, port)
+        except UnicodeError as error:
+            raise OSError("not a name") from error
+        checked = [address for address in found if self._may(host, port, address)]
+        if not checked:
+            raise AddressNotAllowed(f"address not allowed: {host}")
+        return checked
+
+    def _may(self, host: str, port: int, text: str) -> bool:
+        if (host, port) in self.allow:
+            return True
+        try:
+            address = ip_address(text)
+        except ValueError:
+            return False
+        if port in self.own_ports and is_own(address):
+            return False
+        return is_allowed(address, self.networks)
+
+
+class GuardedBackend(httpcore.NetworkBackend):
+    """Connects to checked addresses only; everything above it (pool, TLS) knows nothing but the host's name."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
         self._plain = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -69,15 +108,10 @@ class GuardedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        if not 0 < port < 65536:
-            raise AddressNotAllowed(f"address not allowed: {host}")
         try:
-            addresses = self._resolve(host, port)
-        except (OSError, UnicodeError) as error:
+            checked = self._gate.addresses(host, port)
+        except OSError as error:
             raise httpcore.ConnectError("the host's name cannot be resolved") from error
-        checked = [address for address in addresses if self._may(host, port, address)]
-        if not checked:
-            raise AddressNotAllowed(f"address not allowed: {host}")
         failure: Exception | None = None
         for address in checked:
             try:
@@ -93,17 +127,6 @@ class GuardedBackend(httpcore.NetworkBackend):
         self, path: str, timeout: float | None = None, socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None
     ) -> httpcore.NetworkStream:
         raise AddressNotAllowed("address not allowed: a socket file")
-
-    def _may(self, host: str, port: int, text: str) -> bool:
-        if (host, port) in self._allow:
-            return True
-        try:
-            address = ip_address(text)
-        except ValueError:
-            return False
-        if port in self._own_ports and is_own(address):
-            return False
-        return is_allowed(address, self._networks)
 
 
 class TimedStream(httpcore.NetworkStream):
@@ -219,17 +242,18 @@ def guarded_client(
     resolver: Resolver = resolve,
     tls: ssl.SSLContext | None = None,
     timeout: float = 30,
+    gate: Gate | None = None,
 ) -> httpx.Client:
     """A client that reaches the public internet and the allowed networks, and nothing else.
 
-    `allow` holds (host, port) pairs, as they stand in the URL, that are reached without a check: the demo's own
-    server on the loopback. `own_ports` are this program's ports, refused on this machine's addresses even where the
-    network is allowed. `tls` replaces the usual certificate authorities, `resolver` the system's. No proxy, netrc or
-    certificate is taken from the environment. `timeout` is in seconds, for connecting and again for the whole answer.
+    `gate` stands for the first four arguments. `allow` holds (host, port) pairs, as they stand in the URL, that are
+    reached without a check: the demo's own server on the loopback. `own_ports` are this program's ports, refused on
+    this machine's addresses even where the network is allowed. `tls` replaces the usual certificate authorities,
+    `resolver` the system's. No proxy, netrc or certificate is taken from the environment. `timeout` is in seconds, for
+    connecting and again for the whole answer.
     Refusals are AddressNotAllowed; close the client after use.
     """
-    networks = [ip_network(network) for network in allowed_networks]
-    backend = GuardedBackend(networks, allow, own_ports, resolver)
+    backend = GuardedBackend(gate or Gate.of(allowed_networks, allow, own_ports, resolver))
     cookies = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
     return GuardedClient(
         transport=GuardedTransport(backend, tls or httpx.create_ssl_context(trust_env=False)),

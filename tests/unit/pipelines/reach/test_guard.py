@@ -17,9 +17,9 @@ from cryptography.x509.oid import NameOID
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from dash_app.pipelines.sources import guard
-from dash_app.pipelines.sources.addresses import is_allowed
-from dash_app.pipelines.sources.guard import AddressNotAllowed, TimedStream, guarded_client
+from dash_app.pipelines.reach import guard
+from dash_app.pipelines.reach.addresses import is_allowed
+from dash_app.pipelines.reach.guard import AddressNotAllowed, TimedStream, guarded_client
 
 HERE = ["127.0.0.0/8"]
 

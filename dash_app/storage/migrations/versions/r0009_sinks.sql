@@ -1,0 +1,6 @@
+-- Sinks, their pipelines, the outbox of deliveries and every attempt.
+SET LOCAL search_path = dash, pg_temp;
+SET LOCAL ROLE dash_owner;
+
+RESET ROLE;
+SET LOCAL search_path = "$user", public;
