@@ -196,12 +196,20 @@ export function seriesOf(frame, order = []) {
   return names.map((name) => found.get(name));
 }
 
-/** Put a null where buckets are missing, so that a line breaks instead of inventing what happened between. */
+/** How far apart the points of a series usually are: its buckets, or the data's own beat where that is slower than they are. */
+export function beatOf(points, every) {
+  if (!every || points.length < 3) return every;
+  const steps = points.slice(1).map(([at], i) => at - points[i][0]).sort((a, b) => a - b);
+  return Math.max(every, steps[Math.floor((steps.length - 1) / 2)]);
+}
+
+/** Put a null where points are missing, so that a line breaks instead of inventing what happened between. */
 export function withGaps(points, every) {
   if (!every) return points;
+  const beat = beatOf(points, every);
   const out = [];
   for (let i = 0; i < points.length; i += 1) {
-    if (i && points[i][0] - points[i - 1][0] > 1.5 * every) out.push([points[i - 1][0] + every, null]);
+    if (i && points[i][0] - points[i - 1][0] > 1.5 * beat) out.push([points[i - 1][0] + every, null]);
     out.push(points[i]);
   }
   return out;

@@ -48,6 +48,8 @@ export function rangeControl({ onRange, onRefresh, onZone, keepZone }) {
   };
   const menu = dropdown({ className: "range-menu", opened: () => fill() });
   const words = make("span", "num", menu.button);
+  // Times that are not those of the clock on the wall must say so where they are read.
+  const elsewhere = make("span", "range-elsewhere", menu.button);
   const wider = side("⊖", "Show twice as much time", () => onRange(widen(current.range, Date.now(), current.zone)));
   wider.classList.add("range-wider");
   group.append(
@@ -167,6 +169,7 @@ export function rangeControl({ onRange, onRefresh, onZone, keepZone }) {
       const { range, refresh } = current;
       if (refresh !== "off") followed = refresh;
       write(words, describeRange(range, current.zone));
+      write(elsewhere, current.zone && current.zone !== browserZone() ? current.zone.split("/").at(-1).replaceAll("_", " ") : "");
       menu.button.title = `In the zone ${current.zone ?? browserZone()}`;
       for (const [start, end, button] of buttons) button.setAttribute("aria-current", String(range.from === start && range.to === end));
       live.textContent = refresh === "live" ? "Live" : refresh === "off" ? "Paused" : `Every ${refresh.replace(/([smh])$/, (unit) => `\u00a0${{ s: "s", m: "min", h: "h" }[unit]}`)}`;

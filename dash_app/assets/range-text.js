@@ -8,7 +8,7 @@ const UNITS = {
   d: ["d", "day", "days"], w: ["w", "week", "weeks"], M: ["mo", "month", "months"], y: ["y", "yr", "yrs", "year", "years"],
 };
 const NAMES = { s: "second", m: "minute", h: "hour", d: "day", w: "week", M: "month", y: "year" };
-const MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"];
 const DAY = 86_400_000;
 
 function unitOf(word) {
@@ -16,6 +16,14 @@ function unitOf(word) {
   const lower = word.toLowerCase();
   return Object.keys(UNITS).find((unit) => UNITS[unit].includes(lower)) ?? null;
 }
+
+/** A month by its English name or the first letters of it, from 0; null for other words. */
+function monthOf(word) {
+  const at = MONTHS.findIndex((name) => name.startsWith(word.toLowerCase()));
+  return at < 0 ? null : at;
+}
+
+const monthsAfter = (at, count) => Date.UTC(new Date(at).getUTCFullYear(), new Date(at).getUTCMonth() + count, 1);
 
 /** A wall-clock date or time as [start, end of what it names] in wall milliseconds, or null. `today`: the wall clock's midnight. */
 function readDate(text, today) {
@@ -31,16 +39,33 @@ function readDate(text, today) {
     // 31 February rolls over to March, which nobody meant.
     return new Date(at).getUTCMonth() === month && new Date(at).getUTCDate() === day ? at : null;
   };
+  const month = /^([a-z]{3,9})\.?(?:\s+(\d{4}))?$/i.exec(rest);
+  const quarter = /^q([1-4])(?:\s*\/?\s*(\d{4}))?$/i.exec(rest) ?? /^()(\d{4})[\s-]*q([1-4])$/i.exec(rest);
+  /** A month or a quarter without a year is the last one that has begun. */
+  const begun = (number, y) => {
+    const at = Date.UTC(Number(y ?? year), number, 1);
+    return !y && at > today ? Date.UTC(year - 1, number, 1) : at;
+  };
   if (!rest && clock) start = today;
-  else if (/^today$/i.test(rest)) start = today;
+  else if (month && !clock && monthOf(month[1]) !== null) {
+    start = begun(monthOf(month[1]), month[2]);
+    length = monthsAfter(start, 1) - start;
+  } else if (quarter && !clock) {
+    start = begun(3 * (Number(quarter[1] || quarter[3]) - 1), quarter[2]);
+    length = monthsAfter(start, 3) - start;
+  } else if (/^(last |previous |the last )?weekend$/i.test(rest) && !clock) {
+    // The one that is over last, or has begun, where today is a Saturday or Sunday: Saturday and Sunday.
+    const weekday = (new Date(today).getUTCDay() + 6) % 7;
+    start = today - (weekday >= 5 && !/^(last|previous|the last)/i.test(rest) ? weekday - 5 : weekday + 2) * DAY;
+    length = 2 * DAY;
+  } else if (/^today$/i.test(rest)) start = today;
   else if (/^yesterday$/i.test(rest)) start = today - DAY;
   else if (iso && iso[3]) start = dated(Number(iso[1]), Number(iso[2]) - 1, Number(iso[3]));
   else if (iso && !clock) {
-    const month = iso[2] ? Number(iso[2]) - 1 : 0;
-    start = dated(Number(iso[1]), month, 1);
-    length = start === null ? 0 : Date.UTC(Number(iso[1]) + (iso[2] ? 0 : 1), iso[2] ? month + 1 : 0, 1) - start;
-  } else if (spoken && MONTHS.includes(spoken[2].toLowerCase())) start = dated(Number(spoken[3] ?? year), MONTHS.indexOf(spoken[2].toLowerCase()), Number(spoken[1]));
-  else if (american && MONTHS.includes(american[1].toLowerCase())) start = dated(Number(american[3] ?? year), MONTHS.indexOf(american[1].toLowerCase()), Number(american[2]));
+    start = dated(Number(iso[1]), iso[2] ? Number(iso[2]) - 1 : 0, 1);
+    length = start === null ? 0 : monthsAfter(start, iso[2] ? 1 : 12) - start;
+  } else if (spoken && monthOf(spoken[2]) !== null) start = dated(Number(spoken[3] ?? year), monthOf(spoken[2]), Number(spoken[1]));
+  else if (american && monthOf(american[1]) !== null) start = dated(Number(american[3] ?? year), monthOf(american[1]), Number(american[2]));
   if (start === null) return null;
   if (!clock) return [start, start + length];
   const [hour, minute, second] = [Number(clock[1]), Number(clock[2]), Number(clock[3] ?? 0)];

@@ -23,6 +23,7 @@ export function showData(parent, { title, frames, table, tile, context, download
     const rows = which.frame.data[0]?.length ?? 0;
     count.textContent = `${rows.toLocaleString()} ${rows === 1 ? "row" : "rows"}`;
     drawn?.dispose();
+    drawn = null;
     body.replaceChildren();
     if (!rows) make("p", "empty", body, "No rows in this range.");
     else {
@@ -44,7 +45,7 @@ export function showData(parent, { title, frames, table, tile, context, download
   }
   const save = make("button", "button small", head, "Download CSV");
   save.type = "button";
-  save.addEventListener("click", () => download(chosen.frame, chosen.name));
+  save.addEventListener("click", () => download(drawn?.shown() ?? chosen.frame, chosen.name));
   const close = make("button", "button small", head, "Close");
   close.type = "button";
   close.addEventListener("click", () => dialog.close());

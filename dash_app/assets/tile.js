@@ -13,7 +13,7 @@ import { saveImage } from "./tile-image.js";
 import { tileMenu } from "./tile-menu.js";
 import { partsOf } from "./tile-part.js";
 import { TileState } from "./tile-state.js";
-import { comparesWith, misfit, RENDERERS, WITHOUT_QUERY } from "./tiles.js";
+import { comparesWith, misfit, picks, RENDERERS, WITHOUT_QUERY } from "./tiles.js";
 
 const dirty = new Set();
 let painting = 0;
@@ -165,7 +165,8 @@ export class Tile {
       request.points = this.points;
     }
     if (context.variables && Object.keys(context.variables).length) request.variables = context.variables;
-    if (context.filters?.length) request.filters = context.filters;
+    const filters = context.filters?.filter((each) => !picks(this.tile, each));
+    if (filters?.length) request.filters = filters;
     if (context.refresh && !context.paused) request.refresh = context.refresh;
     return request;
   }
@@ -517,7 +518,8 @@ export class Tile {
     showData(this.element, { title: this.name, frames, table: RENDERERS.table, tile: this.tile, context: this.rendererContext(), download: (frame, name) => this.downloadCsv(frame, name) });
   }
 
-  downloadCsv(frame = this.store.frame(), name = "") {
+  /** A table gives what is seen of it. */
+  downloadCsv(frame = this.renderer?.shown?.() ?? this.store.frame(), name = "") {
     download(`${fileName([this.name, name].filter(Boolean).join(" ") || "data")}.csv`, toCsv(frame));
   }
 

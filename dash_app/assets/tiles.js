@@ -7,6 +7,7 @@ import * as gauge from "./tiles/gauge.js";
 import * as heatmap from "./tiles/heatmap.js";
 import * as line from "./tiles/line.js";
 import * as map from "./tiles/map.js";
+import { picks as picksBy } from "./tiles/picked.js";
 import * as pie from "./tiles/pie.js";
 import * as stat from "./tiles/stat.js";
 import * as state from "./tiles/state.js";
@@ -44,6 +45,9 @@ export const WITHOUT_QUERY = new Set(Object.keys(KINDS).filter((name) => KINDS[n
 export function comparesWith(tile, wanted) {
   return KINDS[tile.kind]?.compares?.(tile, wanted) ?? null;
 }
+
+/** Whether a kind shows what a filter chooses by paling the rest, and so is not filtered by it. */
+export const picks = (tile, filter) => Boolean(KINDS[tile.kind]?.pales) && picksBy(tile, filter);
 
 /** Why a kind cannot draw these columns, as {title, detail}; null where it can. */
 export function misfit(tile, frame) {

@@ -5,9 +5,12 @@ import { formatNumber } from "../format.js";
 import { label, roles } from "../frame.js";
 import { thresholdColor, thresholdFor } from "../theme-values.js";
 import { base, headUnit, thresholdLines, timeAxis, timeTooltip, tooltipElement, valueAxis } from "./axes.js";
+import { isPicked, PALE } from "./picked.js";
 import { collect, highest, legendOf, MOST_SERIES, stackOf, sums } from "./series.js";
 
 export const needs = "at least one number, and a time (`every`) or a group (`by`)";
+/** What was chosen by a click stands out among the others. */
+export const pales = true;
 export const compares = (tile, wanted) => (tile.query?.every ? wanted : null);
 
 export function lacks(frame) {
@@ -168,7 +171,8 @@ function overCategories(tile, frame, theme, size) {
       const reached = several ? null : thresholdFor(value, wanted.thresholds);
       const color = reached && thresholdColor(reached.color, theme, true);
       const drawn = value === null || !shares ? value : (100 * value) / (wholeOf(category) || 1);
-      return { value: drawn, raw: value, ...(color ? { itemStyle: { color } } : {}) };
+      const pale = !isPicked({ ...category.by, ...each.by }, size.filters);
+      return { value: drawn, raw: value, ...(color || pale ? { itemStyle: { ...(color ? { color } : {}), ...(pale ? { opacity: PALE } : {}) } } : {}) };
     }),
     stack: stacked ? "all" : undefined,
     barMaxWidth: lying ? 14 : 40, barCategoryGap: lying ? "30%" : "28%", barGap: "8%",

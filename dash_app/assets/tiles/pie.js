@@ -5,8 +5,12 @@ import { mixed } from "../color.js";
 import { formatNumber } from "../format.js";
 import { label, roles } from "../frame.js";
 import { base, headUnit, tooltipElement } from "./axes.js";
+import { isPicked, PALE, picks } from "./picked.js";
 
 export const needs = "one number and a group (`by`), or several numbers; without `every`";
+
+/** What was chosen by a click stands out among the others. */
+export const pales = true;
 
 export function lacks(frame) {
   const { time, dimensions, values } = roles(frame);
@@ -67,6 +71,7 @@ export function options(tile, frame, theme, size) {
     return place < theme.series.length ? color : mixed(color, theme.surface, 0.4);
   };
   const beside = size.width >= 340 && size.height >= 150;
+  const isPale = (each) => (each.rest ? (size.filters ?? []).some((filter) => picks(tile, filter)) : !isPicked(each.by, size.filters));
   const isNamed = (each) => beside && each.value >= NAMED_SHARE * total;
   const adds = (tile.query?.select ?? [{ agg: "count" }]).every(({ agg }) => agg === "count" || agg === "sum");
   const radius = Math.max(20, Math.min(size.width * (beside ? 0.25 : 0.46), size.height * (beside ? 0.37 : 0.46)));
@@ -93,7 +98,7 @@ export function options(tile, frame, theme, size) {
         rich: { b: { color: theme.text, fontWeight: 600, fontSize: 11, fontFamily: theme.font } },
       },
       labelLine: { show: beside, length: 8, length2: 8, lineStyle: { color: theme.axis } },
-      data: visible.map((each) => ({ name: each.name, value: each.value, itemStyle: { color: colorOf(each) }, ...(beside && !isNamed(each) ? { label: { show: false }, labelLine: { show: false } } : {}) })),
+      data: visible.map((each) => ({ name: each.name, value: each.value, itemStyle: { color: colorOf(each), opacity: isPale(each) ? PALE : 1 }, ...(beside && !isNamed(each) ? { label: { show: false }, labelLine: { show: false } } : {}) })),
     }],
     facts: {
       unit: headUnit([unit]), left: 0, leftCategories: 0, time: false, keeps: true, kind: visible.every(isNamed) ? "none" : "last",

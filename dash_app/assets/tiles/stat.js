@@ -5,7 +5,7 @@
 import { readable } from "../color.js";
 import { make, write } from "../elements.js";
 import { formatNumber, formatFullTime, numberParts, NONE } from "../format.js";
-import { label, roles, seriesOf } from "../frame.js";
+import { beatOf, label, roles, seriesOf } from "../frame.js";
 import { thresholdColor, thresholdFor } from "../theme-values.js";
 import { valueAt } from "./legend.js";
 import { filterItems, PointMenu } from "./point-menu.js";
@@ -55,6 +55,7 @@ export function extent(...lists) {
 export function sparkPath(points, every, within = extent(points)) {
   if (points.filter(([, value]) => value !== null).length < 2) return null;
   const [first, last] = within.time, [low, high] = within.value;
+  const beat = beatOf(points, every);
   let path = "";
   let before = null;
   for (const [at, value] of points) {
@@ -64,7 +65,7 @@ export function sparkPath(points, every, within = extent(points)) {
     }
     const x = ((at - first) / (last - first || 1)) * 100;
     const y = 30 - ((value - low) / (high - low || 1)) * 28;
-    path += `${before === null || (every && at - before > 1.5 * every) ? "M" : "L"}${x.toFixed(2)} ${y.toFixed(2)}`;
+    path += `${before === null || (beat && at - before > 1.5 * beat) ? "M" : "L"}${x.toFixed(2)} ${y.toFixed(2)}`;
     before = at;
   }
   return path;

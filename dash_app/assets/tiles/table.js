@@ -185,8 +185,9 @@ export function table(body, tile) {
     }
   }
 
-  function writePager(shown, count, total, first) {
+  function writePager(shown, count, total, first, size) {
     const server = onServer();
+    const records = last.frame.key.includes("_payload") && !order;
     earlier.disabled = page === 0;
     later.disabled = server ? !last.frame.next : first + shown >= count;
     const pages = !earlier.disabled || !later.disabled;
@@ -196,6 +197,7 @@ export function table(body, tile) {
     const range = `${(first + 1).toLocaleString()}–${(first + shown).toLocaleString()}`;
     const text = !shown ? (filters.size ? "No row meets the filter" : "")
       : server ? (pages ? `Rows ${range}` : `${shown.toLocaleString()} rows`)
+      : records && count >= size ? `newest ${count.toLocaleString()} rows`
       : pages ? `${range} of ${count.toLocaleString()}` : `${count.toLocaleString()} ${count === 1 ? "row" : "rows"}`;
     write(note, count < total && shown ? `${text} (filtered from ${total.toLocaleString()})` : text);
   }
@@ -254,7 +256,7 @@ export function table(body, tile) {
       known.delete(id);
     }
     drawn = true;
-    writePager(seen.length, list.length, frame.data[0]?.length ?? 0, first);
+    writePager(seen.length, list.length, frame.data[0]?.length ?? 0, first, size);
     return { unit: "", latest: "", role: "" };
   }
 
@@ -263,6 +265,12 @@ export function table(body, tile) {
     /** A filter may leave nothing: the way back must stay. */
     get drawsEmpty() {
       return filters.size > 0 || page > 0;
+    },
+    /** The frame with the rows that meet the filter alone, in the order that is seen. */
+    shown() {
+      if (!last) return null;
+      const list = arranged(last.frame, onServer() ? null : order, onServer() ? [] : filters);
+      return { ...last.frame, data: last.frame.data.map((values) => list.map((r) => values[r])) };
     },
     /** Another range or another query: pages begin anew. */
     restart() {

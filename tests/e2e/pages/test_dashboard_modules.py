@@ -40,6 +40,11 @@ def run(page: Page, module: str, body: str) -> Any:
         ("2026-03", "2026-02-28T23:00:00.000Z", "2026-03-31T22:00:00.000Z", "1 Mar 2026 – 31 Mar 2026"),
         ("1 Mar to 5 Mar", "2026-02-28T23:00:00.000Z", "2026-03-05T23:00:00.000Z", "1 Mar 2026 – 5 Mar 2026"),
         ("Mar 1, 2026 – Mar 5", "2026-02-28T23:00:00.000Z", "2026-03-05T23:00:00.000Z", None),
+        ("march", "2026-02-28T23:00:00.000Z", "2026-03-31T22:00:00.000Z", "1 Mar 2026 – 31 Mar 2026"),
+        ("Dec", "2025-11-30T23:00:00.000Z", "2025-12-31T23:00:00.000Z", "1 Dec 2025 – 31 Dec 2025"),
+        ("Q1 2026", "2025-12-31T23:00:00.000Z", "2026-03-31T22:00:00.000Z", "1 Jan 2026 – 31 Mar 2026"),
+        ("2025-Q4", "2025-09-30T22:00:00.000Z", "2025-12-31T23:00:00.000Z", "1 Oct 2025 – 31 Dec 2025"),
+        ("last weekend", "2026-03-27T23:00:00.000Z", "2026-03-29T22:00:00.000Z", "28 Mar 2026 – 29 Mar 2026"),
         ("10:00 to 11:30", "2026-03-30T08:00:00.000Z", "2026-03-30T09:30:00.000Z", None),
         ("2026-03-01T10:00:00Z to now", "2026-03-01T10:00:00Z", "now", None),
     ],
@@ -56,7 +61,7 @@ def test_a_range_in_words(blank: Page, said: str, start: str, end: str, words: s
 
 
 @pytest.mark.parametrize(
-    "said", ["", "sometime", "2026-02-31", "5 Mar to 1 Mar", "now to now-1h", "25:00 to 26:00", "a to b to c"]
+    "said", ["", "sometime", "2026-02-31", "5 Mar to 1 Mar", "now to now-1h", "25:00 to 26:00", "a to b to c", "ma 2026x", "Q5"]
 )
 def test_what_is_no_range(blank: Page, said: str) -> None:
     assert run(blank, "range-text.js", f"return m.parseRange({said!r}, {{now: {NOW}, zone: 'Europe/Oslo'}})") is None

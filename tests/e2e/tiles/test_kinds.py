@@ -57,6 +57,32 @@ def test_lines_of_two_queries_and_of_earlier(page: Page) -> None:
     ]
 
 
+def test_hourly_data_in_finer_buckets_is_a_line_and_a_missing_hour_a_gap(page: Page) -> None:
+    result = run(
+        page,
+        "frame.js",
+        "const hour = 3600e3; return m.withGaps([0, 1, 2, 3, 6, 7].map((h) => [h * hour, h]), 300e3).map(([at, v]) => [at / hour, v]);",
+    )
+    assert [value for _, value in result] == [0, 1, 2, 3, None, 6, 7]
+
+
+def test_a_tile_pales_what_was_not_clicked_on_and_is_not_filtered_itself(page: Page) -> None:
+    result = run(
+        page,
+        "tiles.js",
+        FRAME
+        + """
+        const frame = made([{name: 'site', type: 'text'}, {name: 'n', type: 'number'}], [['Oslo', 3], ['Bergen', 2]]);
+        const filters = [{field: 'site', op: '=', value: 'Bergen'}];
+        const tile = (kind, more) => ({kind, query: {by: ['site'], ...more}});
+        const bars = m.options(tile('bar'), frame, theme, size({filters})).series[0].data.map((d) => [d.raw, d.itemStyle?.opacity ?? 1]);
+        const slices = m.options(tile('pie'), frame, theme, size({filters})).series[0].data.map((d) => [d.name, d.itemStyle.opacity]);
+        const [filter] = filters;
+        return [bars, slices, m.picks(tile('bar'), filter), m.picks(tile('bar', {every: '1h'}), filter), m.picks(tile('table'), filter), m.picks(tile('pie'), {...filter, op: '!='})];""",
+    )
+    assert result == [[[3, 0.25], [2, 1]], [["Oslo", 0.25], ["Bergen", 1]], True, False, False, False]
+
+
 def test_shares_and_logarithms(page: Page) -> None:
     result = run(
         page,
