@@ -25,7 +25,7 @@ from dash_app.domain.events import Payload, Reject
 from dash_app.pipelines.isolate import map_isolated
 from dash_app.pipelines.resources import Resources
 from dash_app.pipelines.rollups import choose_dims
-from dash_app.pipelines.targets import Change, Target, Targets, same_key, write, write_carefully
+from dash_app.pipelines.targets import Change, Target, Targets, same_key, write_carefully, write_rows
 from dash_app.storage import bronze, catalog, generations, ledger, payloads, replay_plan, replays, silver, silver_carry
 from dash_app.storage.replays import Part, Replay
 from dash_app.storage.unit import Unit
@@ -221,10 +221,11 @@ class Replays(threading.local):
             # These buckets are carried over whole.
             mapped = replace(mapped, frame=mapped.frame.filter(pl.col("_time") >= now.keep_before))
         rejects: Sequence[Reject] = mapped.rejects
+        merge: Callable[[], object] = lambda: None  # noqa: E731
         if careful:
             rejects = write_carefully(unit, target, mapped, change, rows_from=rows_from)
         else:
-            write(unit, target, mapped.frame, change, rows_from=rows_from)
+            merge = write_rows(unit, target, mapped.frame, change, rows_from=rows_from)
         ledger.add_rejects(unit, now.team, now.pipeline, now.version, rejects, generation=now.generation)
         replays.progress(
             unit,
@@ -235,6 +236,10 @@ class Replays(threading.local):
             records=change.added - change.deleted,
             rejects=len(rejects),
         )
+        # Last, with nothing but the commit behind it: the live road merges into the same hours and days, and waits for
+        # a process that is niced.
+        unit.announce()
+        merge()
 
     def _read(self, now: Replay, part: Part, count: int) -> tuple[list[Payload], int]:
         """The next payloads of a part, `count` at most, and the position after them."""

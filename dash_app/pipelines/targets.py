@@ -7,7 +7,7 @@ came.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -104,9 +104,19 @@ def write(
     Answers the version as it stands then: its tables are made with the first row. `rows_from`: records of an earlier
     time have expired; they are rolled up and not kept.
     """
+    return write_rows(unit, target, frame, change, rows_from=rows_from)()
+
+
+def write_rows(
+    unit: Unit, target: Target, frame: pl.DataFrame, change: Change, *, rows_from: datetime | None = None
+) -> Callable[[], SilverVersion]:
+    """As `write`, but the rollups are merged by what this answers, which must be called in the same transaction.
+
+    Until the commit others who merge into the same hour or day wait: whoever has more to do does it between the two.
+    """
     spec, version = target.spec, target.version
     if frame.is_empty():
-        return version
+        return lambda: version
     if target.shared:
         version = silver.current(unit, version)
     if not version.created:
@@ -117,12 +127,14 @@ def write(
         if spec.key
         else silver.Claimed(frame)
     )
-    if not claimed.frame.is_empty():
-        rollups = rollup(claimed.frame, spec.metrics, version.dims)
-        kept = claimed.frame if rows_from is None else claimed.frame.filter(pl.col("_time") >= rows_from)
-        version = silver.write(unit, version, kept, rollups).version
     change.add(claimed)
-    return version
+    if claimed.frame.is_empty():
+        return lambda: version
+    rollups = rollup(claimed.frame, spec.metrics, version.dims)
+    silver.copy_rows(
+        unit, version, claimed.frame if rows_from is None else claimed.frame.filter(pl.col("_time") >= rows_from)
+    )
+    return lambda: silver.merge(unit, version, rollups)
 
 
 def write_carefully(

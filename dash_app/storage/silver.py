@@ -52,6 +52,7 @@ __all__ = [
     "drop_dim",
     "drop_version",
     "drop_view",
+    "merge",
     "merge_rollups",
     "recompute_rollups",
     "refresh_view",
@@ -76,9 +77,13 @@ def write(unit: Unit, version: SilverVersion, frame: pl.DataFrame, rollup: pl.Da
     `frame` has `_time`, `_received`, `_payload`, `_index` and the version's fields; more columns are left alone. Raises
     Permanent, naming the column, for a value that PostgreSQL refuses: the transaction cannot go on then.
     """
-    rows = copy_rows(unit, version, frame)
+    return Written(copy_rows(unit, version, frame), merge(unit, version, rollup))
+
+
+def merge(unit: Unit, version: SilverVersion, rollup: pl.DataFrame) -> SilverVersion:
+    """Merges the rollup of rows that `copy_rows` has added; the version as it stands then. As `write`."""
     try:
-        return Written(rows, _merge(unit, version, rollup))
+        return _merge(unit, version, rollup)
     except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
         raise _refused(version, error) from error
 

@@ -65,12 +65,17 @@ class Unit:
         """Announces changes with this unit's commit; the same change twice is one."""
         self._changes.update(dict.fromkeys(map(changes.encode, announced)))
 
-    def commit(self) -> None:
-        if self._session is not None:
-            self._session.flush()
+    def announce(self) -> None:
+        """Hands what was notified so far to the server, which keeps it until the commit: a commit that others wait
+        for then has nothing before it."""
         if self._changes:
             self.execute("SELECT pg_notify(%s, m) FROM unnest(%s::text[]) AS m", (changes.CHANNEL, list(self._changes)))
             self._changes.clear()
+
+    def commit(self) -> None:
+        if self._session is not None:
+            self._session.flush()
+        self.announce()
         self._connection.commit()
 
     def rollback(self) -> None:

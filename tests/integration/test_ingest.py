@@ -254,17 +254,17 @@ def test_rows_that_the_database_refuses_are_rejected_one_payload_at_a_time(
     pipeline = house.pipeline()
     house.put(pipeline, body(1), body(2), body(3))
     worker = Ingest(house.app)
-    write = ingest_module.silver.write
+    copy_rows = ingest_module.silver.copy_rows
 
-    def refuse(unit: Any, version: Any, frame: pl.DataFrame, rollup: pl.DataFrame) -> Any:
+    def refuse(unit: Any, version: Any, frame: pl.DataFrame) -> Any:
         if 2.0 in frame["n"].to_list():
             try:
                 unit.execute("SELECT 1 / 0")
             except psycopg.DataError as error:
                 raise Permanent("PostgreSQL refuses column 'n': division by zero") from error
-        return write(unit, version, frame, rollup)
+        return copy_rows(unit, version, frame)
 
-    monkeypatch.setattr(ingest_module.silver, "write", refuse)
+    monkeypatch.setattr(ingest_module.silver, "copy_rows", refuse)
     for _ in range(ingest_module.PATIENCE):
         with pytest.raises(Exception, match="division by zero"):
             worker.run(pipeline)
