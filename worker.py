@@ -1,4 +1,5 @@
-"""Starts the workers: consumers that map payloads, one that waits for others, and the clock.
+"""Starts the workers: consumers that map payloads, one that waits for others, one that stays connected, one that
+evaluates rules, and the clock.
 
 Each consumer is a process of its own, spawned and never forked: Polars' threads do not survive a fork. A consumer
 that ends
@@ -7,6 +8,7 @@ is started anew. SIGTERM or SIGINT ends all of them once they have finished what
 
 from __future__ import annotations
 
+import asyncio
 import json
 import multiprocessing
 import os
@@ -14,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from types import FrameType
@@ -24,8 +26,11 @@ import structlog
 from dash_app.app import App
 from dash_app.domain.errors import DashError
 from dash_app.logs import configure_logs
+from dash_app.pipelines.alerting import Evaluator
+from dash_app.pipelines.deliver import QUEUE_THREADS
 from dash_app.pipelines.schedule import Clock
-from dash_app.pipelines.tasks import INGEST, IO, REPLAY, Queues
+from dash_app.pipelines.streams import Streams
+from dash_app.pipelines.tasks import DELIVER, INGEST, IO, REPLAY, Queues
 from dash_app.settings import Settings
 from dash_app.storage import embedded, ledger
 
@@ -33,6 +38,11 @@ log = structlog.get_logger("worker")
 
 #: Threads of the consumer that waits for others.
 IO_THREADS = 8
+#: The process that owns streams; it takes nothing from a queue.
+STREAMS = "streams"
+STREAM_CONNECTIONS = 8
+#: The process that evaluates rules, so that nothing starves it; it takes nothing from a queue either.
+ALERTS = "alerts"
 BEAT_SECONDS = 3.0
 REPLAY_NICE = 10
 #: One maps while the other waits for the database.
@@ -71,7 +81,7 @@ def consume(orders: Orders, queue: str, threads: int) -> None:
         pool_size=4 + threads,
         allowed_addresses=orders.allowed_addresses,
     )
-    queues = Queues(app)
+    queues = Queues(app, base_url=orders.settings.public_url or "")
     consumer = queues.consumer(queue, threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     threading.Thread(target=_beat, args=(app, queue), daemon=True).start()
@@ -79,6 +89,50 @@ def consume(orders: Orders, queue: str, threads: int) -> None:
         consumer.run()
     finally:
         queues.close()
+        app.close()
+
+
+def stream(orders: Orders) -> None:
+    """One process of streams, until it is told to end or its parent is gone."""
+    configure_logs(orders.settings.log_format, component=f"worker.{STREAMS}")
+    app = App.open(
+        orders.settings,
+        orders.database_url,
+        name=f"worker {STREAMS}",
+        pool_size=STREAM_CONNECTIONS,
+        allowed_addresses=orders.allowed_addresses,
+    )
+    asyncio.Runner().run(_stream(app))
+    app.close()
+    sys.stdout.flush()
+    # A thread may still wait for a host that does not answer, and there is nothing left that it could hold up.
+    os._exit(0)
+
+
+async def _stream(app: App) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    # A Ctrl-C on the terminal reaches every process, and the parent decides what to make of it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_beat, args=(app, STREAMS), daemon=True).start()
+    await Streams(app, app.node).run(stop)
+
+
+def alert(orders: Orders) -> None:
+    """One process that evaluates rules, until it is told to end or its parent is gone."""
+    configure_logs(orders.settings.log_format, component=f"worker.{ALERTS}")
+    app = App.open(orders.settings, orders.database_url, name=f"worker {ALERTS}", pool_size=4)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
+    # A Ctrl-C on the terminal reaches every process, and the parent decides what to make of it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_beat, args=(app, ALERTS), daemon=True).start()
+    try:
+        Evaluator(app, base_url=orders.settings.public_url or "").run(stop)
+    finally:
         app.close()
 
 
@@ -102,6 +156,10 @@ def _beat(app: App, queue: str) -> None:
         time.sleep(BEAT_SECONDS)
 
 
+#: Processes that are no consumers of a queue: what they run, and what it takes beside the orders.
+_PROCESSES: dict[str, tuple[Callable[..., None], tuple[object, ...]]] = {STREAMS: (stream, ()), ALERTS: (alert, ())}
+
+
 class Workers:
     """The consumer processes of one machine."""
 
@@ -110,10 +168,12 @@ class Workers:
         self._context = multiprocessing.get_context("spawn")
         workers = orders.settings.workers
         self._wanted = [(INGEST, 1)] * workers + [(REPLAY, REPLAY_THREADS)] * workers + [(IO, IO_THREADS)]
+        self._wanted += [(DELIVER, QUEUE_THREADS), (STREAMS, 0), (ALERTS, 0)]
         self._processes: list[BaseProcess] = [self._start(*wanted) for wanted in self._wanted]
 
     def _start(self, queue: str, threads: int) -> BaseProcess:
-        process = self._context.Process(target=consume, args=(self._orders, queue, threads), name=f"dash-{queue}")
+        target, more = _PROCESSES.get(queue, (consume, (queue, threads)))
+        process = self._context.Process(target=target, args=(self._orders, *more), name=f"dash-{queue}")
         process.start()
         return process
 

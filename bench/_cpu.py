@@ -21,16 +21,14 @@ def _seconds(process: psutil.Process) -> float:
 def look(ground: Ground) -> dict[tuple[str, int], float]:
     """CPU seconds used so far, by part and process."""
     seen: dict[tuple[str, int], float] = {}
+    # Each process of a worker says what it is in its heartbeat.
+    parts = {int(node.rpartition(":")[2]): role for node, role in ground.rows("SELECT node, role FROM dash.heartbeats")}
     for name, started in ground.processes.items():
         main = psutil.Process(started.pid)
         seen[name, started.pid] = _seconds(main)
-        children = sorted(main.children(recursive=True), key=lambda p: p.pid)
-        consumers = [p for p in children if "resource_tracker" not in " ".join(_command(p))]
-        for number, child in enumerate(consumers):
-            # The workers start consumers that map, as many that replay, and then the one that waits for others.
-            half = (len(consumers) - 1) // 2
-            part = "archive, poll" if number == len(consumers) - 1 else "ingest" if number < half else "replay"
-            seen[f"{name}: {part}", child.pid] = _seconds(child)
+        for child in main.children(recursive=True):
+            if child.pid in parts:
+                seen[f"{name}: {parts[child.pid]}", child.pid] = _seconds(child)
     clients = {
         pid: application or kind
         for pid, application, kind in ground.rows("SELECT pid, application_name, backend_type FROM pg_stat_activity")
@@ -39,14 +37,6 @@ def look(ground: Ground) -> dict[tuple[str, int], float]:
         client = clients.get(backend.pid, "gone")
         seen[f"postgres: {client}", backend.pid] = _seconds(backend)
     return seen
-
-
-def _command(process: psutil.Process) -> list[str]:
-    try:
-        command: list[str] = process.cmdline()
-    except psutil.Error:
-        return []
-    return command
 
 
 def split(before: Mapping[tuple[str, int], float], after: Mapping[tuple[str, int], float]) -> dict[str, float]:

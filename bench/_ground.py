@@ -70,12 +70,16 @@ class Target:
 class Ground:
     """Use as a context manager. `app` is an application in this process, for setting up and for looking in."""
 
-    def __init__(self, *, launcher: Sequence[str] = (), logs: Path | None = None) -> None:
+    def __init__(
+        self, *, launcher: Sequence[str] = (), logs: Path | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
         """`launcher`: what stands between Python and `serve.py` or `worker.py` on the command line; none is usual.
+        `environ`: settings beside those that every ground has.
 
         `logs`: a folder that keeps what the processes print; without it, it goes with everything else.
         """
         self._launcher = list(launcher)
+        self._more = dict(environ or {})
         self.folder = Path(tempfile.mkdtemp(prefix="dash-ground-"))
         self.logs = logs or self.folder / "logs"
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -120,6 +124,7 @@ class Ground:
             "DASH_SECRET_KEY": SECRET_KEY,
             "DASH_DATA_DIR": str(self.folder),
             "DASH_PORT": str(self.port),
+            **self._more,
         }
 
     # -- what is set up

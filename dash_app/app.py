@@ -49,7 +49,9 @@ class App(Resources):
                 settings.allowed_networks,
                 allow=frozenset(allowed_addresses),
                 own_ports=frozenset({settings.port, urlsplit(database_url).port or 5432}),
+                mail=settings.smtp_url,
             ),
+            watch_roots=settings.watch_roots,
             node=f"{socket.gethostname()}:{os.getpid()}",
         )
 

@@ -19,7 +19,7 @@ from dash_app import open_files
 from dash_app.app import App
 from dash_app.domain.errors import DashError, SettingsError, Unavailable
 from dash_app.settings import Settings
-from dash_app.storage import embedded, ledger, migrate, timescale, timescale_upkeep
+from dash_app.storage import embedded, ledger, migrate, streams, timescale, timescale_upkeep
 from dash_app.storage.unit import Unit
 from dash_app.storage.vault import UnreadableSecret
 
@@ -159,6 +159,7 @@ def _content(app: App, unit: Unit) -> Iterator[Finding]:
     if backlog.held:
         waiting += f"; {backlog.held:,} held by paused pipelines"
     yield Finding("queue", "warn" if backlog.oldest_age > OLDEST_SECONDS else "ok", waiting)
+    yield from _streams(unit)
     late = backlog.unarchived_age > UNARCHIVED_SECONDS
     size = f"{backlog.unarchived_bytes / (1 << 20):,.1f} MiB wait for bronze"
     yield Finding("bronze", "warn" if late else "ok", size)
@@ -168,6 +169,21 @@ def _content(app: App, unit: Unit) -> Iterator[Finding]:
     if unit.value("SELECT EXISTS (SELECT FROM payloads_default)"):
         yield Finding("inbox", "warn", "payloads lie outside the partitions; maintenance has not run for hours")
     yield _secrets(app, unit)
+
+
+def _streams(unit: Unit) -> Iterator[Finding]:
+    """Where there are any: how many are connected, and whether a process is there that would own them."""
+    counts = streams.counts(unit)
+    if not counts:
+        return
+    total, connected = sum(counts.values()), counts.get("connected", 0)
+    if not ledger.alive(unit, "worker.streams"):
+        yield Finding("streams", "warn", f"no worker is running that would read the {total} there are")
+        return
+    text = f"{connected} of {total} connected"
+    if failed := counts.get("failed", 0):
+        text += f"; {failed} failed: their pipelines say why"
+    yield Finding("streams", "ok" if connected == total else "warn", text)
 
 
 def _secrets(app: App, unit: Unit) -> Finding:

@@ -46,9 +46,11 @@ cli = typer.Typer(name="dash-app", add_completion=False, pretty_exceptions_enabl
 users = typer.Typer(help="People who can log in.")
 tokens = typer.Typer(help="Tokens for programs.")
 pipelines = typer.Typer(help="Pipelines and their mappings.")
+secrets = typer.Typer(help="Secrets that are stored, encrypted.")
 cli.add_typer(users, name="user")
 cli.add_typer(tokens, name="token")
 cli.add_typer(pipelines, name="pipeline")
+cli.add_typer(secrets, name="secrets")
 
 DataDir = Annotated[
     str | None, typer.Option("--data-dir", help="Folder for everything that is kept (DASH_DATA_DIR, ./var).")
@@ -380,6 +382,25 @@ def replay_pipeline(
             f"dash-app: the replay is {ended.state}{': ' if ended.error else ''}{ended.error}; {text}", file=sys.stderr
         )
     raise typer.Exit(1)
+
+
+# Secrets -------------------------------------------------------------------------------------------------------------
+
+
+@secrets.command("rotate")
+def rotate_secrets(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Puts every stored secret of every team under the first key of DASH_SECRET_KEY, so that older keys can go.
+
+    All of them or none: status 1, with nothing changed, where one cannot be read with any key.
+    """
+    with opened(data_dir) as app, app.database.ingest() as unit:
+        count = app.vault.rotate_all(unit)
+        for (team,) in unit.rows("SELECT DISTINCT team_id FROM secrets"):
+            people.record(unit, None, team, "secrets.rotate", "", {"by": "dash-app"})
+        unit.commit()
+        keys = len(app.settings.secret_keys)
+    older = "" if keys == 1 else f"; the {keys - 1} older of {keys} keys can go, once every node has the first one"
+    _say(as_json, {"secrets": count, "keys": keys}, f"{count:,} stored secrets are under the newest key now{older}.")
 
 
 # Doctor --------------------------------------------------------------------------------------------------------------

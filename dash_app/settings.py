@@ -46,6 +46,7 @@ VARIABLES = (
     "DASH_PUBLIC_URL",
     "DASH_SMTP_URL",
     "DASH_ALLOWED_NETWORKS",
+    "DASH_WATCH_ROOTS",
     "DASH_LOG_FORMAT",
 )
 HELP = {
@@ -76,6 +77,7 @@ class Settings:
     public_url: str | None  # without a slash at its end
     smtp_url: str | None = field(repr=False)
     allowed_networks: tuple[Network, ...]
+    watch_roots: tuple[Path, ...]  # absolute, without symbolic links; folders below which sources may watch
     log_format: LogFormat
 
     @classmethod
@@ -108,6 +110,7 @@ class Settings:
             public_url=given.get("DASH_PUBLIC_URL", _web_url, None),
             smtp_url=given.get("DASH_SMTP_URL", _smtp_url, None),
             allowed_networks=given.get("DASH_ALLOWED_NETWORKS", _networks, ()),
+            watch_roots=given.get("DASH_WATCH_ROOTS", _roots, ()),
             log_format=cast(LogFormat, given.get("DASH_LOG_FORMAT", _one_of("console", "json"), "console")),
         )
         return settings._completed(given)
@@ -298,6 +301,17 @@ def _networks(value: str) -> tuple[Network, ...]:
                 right = "such as 10.0.0.0/8 or fd00::/8, separated by commas"
             raise ValueError(f"{_shown(part)} is not a network; {right}") from None
     return tuple(networks)
+
+
+def _roots(value: str) -> tuple[Path, ...]:
+    roots: list[Path] = []
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        if not part.startswith("/") or "\0" in part or Path(part).resolve() == Path("/"):
+            raise ValueError(
+                f"{_shown(part)} is not a folder to watch; absolute ones such as /srv/in, with commas between"
+            )
+        roots.append(Path(part).resolve())
+    return tuple(roots)
 
 
 def _secret_keys(value: str) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ MAX_ANNOTATIONS = 500
 
 #: Addresses of pages, which no dashboard can have.
 RESERVED = ("new",)
-SOURCES = ("manual", "query", "replays")
+SOURCES = ("manual", "query", "replays", "alerts")
 #: What every dashboard has, named or not: annotations are shown where they were written.
 MANUAL: Mapping[str, Any] = {"name": "Annotations", "source": "manual", "enable": True}
 
@@ -281,7 +281,7 @@ def _annotations(value: Any, context: _Context, problems: Problems) -> None:
         if not isinstance(kind, str) or kind not in SOURCES:
             problems.append((f"{place}.source", f"one of {', '.join(SOURCES)}"))
         else:
-            if kind in ("manual", "replays") and kind in kinds:
+            if kind in ("manual", "replays", "alerts") and kind in kinds:
                 problems.append((f"{place}.source", f"one source of {kind} is all of them"))
             kinds.add(kind)
         color = source.get("color")

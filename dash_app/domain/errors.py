@@ -44,6 +44,10 @@ class Permanent(DashError):
     title = "Not possible"
 
 
+class PollStopped(Permanent):
+    """The answer says that nothing more is to be asked until somebody has looked."""
+
+
 class SettingsError(Permanent):
     """A setting is wrong: one line with its name, what is wrong, and what would be right."""
 

@@ -22,6 +22,8 @@ class Arrival:
     source: str = ""
     #: The sender's own id of this delivery; None: no duplicate detection.
     delivery: str | None = None
+    #: Seconds for which an earlier delivery of this id makes this one a resend; None: as long as it is remembered.
+    delivery_window: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

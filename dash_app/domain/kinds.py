@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -28,6 +28,11 @@ class Kind(param.Parameterized):
     #: One line for people who choose among kinds.
     summary: ClassVar[str] = ""
     secrets: ClassVar[frozenset[str]] = frozenset()
+    #: JSON Schema of options that says more than their parameters do: by option. Forms are made of it: `oneOf` (see
+    #: `variants`) is a choice with inputs of its own, `properties` a group, `items` a list of groups, `format` is
+    #: `sql`, `pem`, `json` or `text` for what takes several lines, `x-titles` names choices for people, and `x-part-
+    #: of` names the option whose secrets stand here.
+    shapes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     @classmethod
     def options(cls) -> dict[str, param.Parameter[Any]]:
@@ -90,8 +95,27 @@ class Kind(param.Parameterized):
             "title": cls.kind,
             "description": cls.summary,
             "additionalProperties": False,
-            "properties": {name: _schema(p) | _secret(name in cls.secrets) for name, p in cls.options().items()},
+            "properties": {
+                name: {**_schema(p), **cls.shapes.get(name, {}), **_secret(name in cls.secrets)}
+                for name, p in cls.options().items()
+            },
         }
+
+
+def variants(kinds: Iterable[type[Kind]], key: str = "type") -> dict[str, Any]:
+    """The JSON Schema of an option that holds one of several kinds: `{"type": kind, options of that kind}`."""
+    found = []
+    for kind in kinds:
+        schema = kind.json_schema()
+        properties = {key: {"const": kind.kind}, **schema["properties"]}
+        found.append({**schema, "properties": properties, "required": [key]})
+    return {"oneOf": found}
+
+
+def group(kind: type[Kind]) -> dict[str, Any]:
+    """The JSON Schema of an option that holds the options of one kind."""
+    wanted = ("description", "properties", "additionalProperties")
+    return {name: part for name, part in kind.json_schema().items() if name in wanted}
 
 
 def _secret(is_secret: bool) -> dict[str, Any]:

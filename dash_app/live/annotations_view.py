@@ -1,13 +1,15 @@
 """What happened while the charts moved: a dashboard's annotations, merged from all its sources.
 
-Written by hand (`manual`), records of a pipeline (`query`), and replays of the pipelines that the dashboard shows
-(`replays`). A source that cannot be read leaves the others as they are, and is named beside the rows.
+Written by hand (`manual`), records of a pipeline (`query`), and of the pipelines that the dashboard shows their replays
+(`replays`) and when alerts on them fired (`alerts`). A source that cannot be read leaves the others as they are, and is
+named beside the rows.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -16,7 +18,9 @@ from uuid import UUID
 import polars as pl
 
 from dash_app.domain import variables
+from dash_app.domain.alerts import series_name
 from dash_app.domain.changes import (
+    AlertChanged,
     AnnotationsChanged,
     Change,
     DashboardChanged,
@@ -32,8 +36,8 @@ from dash_app.domain.templating import defaults
 from dash_app.domain.variables import Value
 from dash_app.live.frames import Table
 from dash_app.pipelines.query import Column, Queries, QueryResult
+from dash_app.storage import alerts, catalog, dashboards, replays
 from dash_app.storage import annotations as written
-from dash_app.storage import catalog, dashboards, replays
 from dash_app.storage.engine import Database
 from dash_app.storage.unit import Unit
 
@@ -42,7 +46,7 @@ MOST = 1000
 MOST_REPLAYS = 50
 LONGEST_TEXT = 300
 _HOLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-COLORS = {"manual": "blue", "query": "violet", "replays": "grey"}
+COLORS = {"manual": "blue", "query": "violet", "replays": "grey", "alerts": "red"}
 
 _COLUMNS: list[dict[str, Any]] = [
     {"name": "id", "type": "text"},
@@ -128,6 +132,8 @@ class AnnotationsView:
     #: Pipelines whose records are annotations, and those whose replays are, by id.
     _asked: frozenset[str] = field(default_factory=frozenset)
     _shown: frozenset[str] = field(default_factory=frozenset)
+    #: Whether alerts are among what is read.
+    _alerts: bool = False
 
     def concerns(self, change: Change) -> bool:
         match change:
@@ -139,6 +145,8 @@ class AnnotationsView:
                 return change.pipeline in self._asked | self._shown
             case ReplayMoved():
                 return change.pipeline in self._shown
+            case AlertChanged():
+                return self._alerts
         return False
 
     def update(self, touched: object) -> Table | None:
@@ -168,6 +176,7 @@ class AnnotationsView:
                 except DashError as error:
                     problems.append({"source": reading.name, "detail": error.message})
         self._asked, self._shown = frozenset(asked), frozenset(shown)
+        self._alerts = any(one.get("source") == "alerts" and self._is_on(one) for one in sources)
         rows.sort(key=lambda row: row.time, reverse=True)
         if not self.authors:
             rows = [row._replace(author="") for row in rows]
@@ -199,6 +208,8 @@ class AnnotationsView:
                 yield from self._queried(reading, asked)
             case "replays":
                 yield from _replays(reading, shown)
+            case "alerts":
+                yield from _alerts(reading)
 
     def _queried(self, reading: _Reading, asked: set[str]) -> Iterator[Row]:
         query = variables.apply(reading.source["query"], {**defaults(reading.found.document), **self.values})
@@ -260,6 +271,27 @@ def _replays(reading: _Reading, shown: set[str]) -> Iterator[Row]:
                 None,
                 one.author,
             )
+
+
+def _alerts(reading: _Reading) -> Iterator[Row]:
+    """When alerts fired, or lacked data, on the pipelines that the dashboard shows."""
+    names = dict.fromkeys(name for tile in reading.found.document.get("tiles", []) for name in pipelines_of(tile))
+    known = []
+    for name in names:
+        with suppress(NotFound):
+            known.append(catalog.pipeline(reading.unit, name).id)
+    begun: dict[tuple[UUID, str], Row] = {}
+    for event in reversed(alerts.between(reading.unit, reading.start, reading.end, pipelines=known, limit=MOST)):
+        series = series_name(event.series)
+        key = (event.alert, series)
+        if (row := begun.pop(key, None)) is not None:
+            yield row._replace(time_end=event.at)
+        if event.what != "resolved":
+            named = f"{event.name} ({series})" if series else event.name
+            text = f"{named}: {'no data' if event.what == 'no_data' else 'firing'}"[:LONGEST_TEXT]
+            until = min(reading.end, datetime.now(UTC))
+            begun[key] = Row(str(event.id), event.at, until, text, reading.tags, reading.name, reading.color, None, "")
+    yield from begun.values()
 
 
 def _first_text(columns: Sequence[Column]) -> str:

@@ -23,6 +23,7 @@ from dash_app.domain.query import SHIFTS
 from dash_app.domain.query_filters import filtered, parse_filters
 from dash_app.domain.specs import Dashboard
 from dash_app.domain.variables import Value, parse_variables
+from dash_app.live.alerts_view import AlertsView
 from dash_app.live.annotations_view import AnnotationsView
 from dash_app.live.dashboard_view import DashboardView
 from dash_app.live.replays_view import ReplaysView
@@ -61,6 +62,8 @@ def open_view(database: Database, queries: Queries, team: UUID, request: Mapping
     kind = request.get("kind")
     if kind == "pipelines":
         return "pipelines", PipelinesView(database, team)
+    if kind == "alerts":
+        return "alerts", AlertsView(database, team)
     if kind == "dashboard":
         dashboard = _dashboard(database, team, request).id
         return f"dashboard {dashboard}", DashboardView(database, team, dashboard)

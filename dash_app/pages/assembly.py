@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from bokeh.server.auth_provider import AuthProvider
 from tornado.web import RequestHandler
 
-from dash_app.pages import dashboard_editor, mapping_editor, new_dashboard, new_pipeline
+from dash_app.pages import dashboard_editor, mapping_editor, new_dashboard
+from dash_app.pages.alert import AlertActions, AlertHandler
+from dash_app.pages.alerts import AlertsActions, AlertsHandler, NewAlertActions, NewAlertHandler
 from dash_app.pages.compare import CompareHandler
 from dash_app.pages.dashboard import DashboardActions, DashboardHandler
 from dash_app.pages.dashboard_versions import VersionsActions, VersionsHandler
@@ -18,11 +20,15 @@ from dash_app.pages.documents import document
 from dash_app.pages.embed import EmbedHandler
 from dash_app.pages.gate import Gate, House, PageAuth
 from dash_app.pages.home import HomeHandler, PipelinesHandler
+from dash_app.pages.new_pipeline import NewPipelineActions, NewPipelineHandler
 from dash_app.pages.pipeline import PipelineActions, PipelineHandler
 from dash_app.pages.plain import AssetHandler, NowhereHandler, slash_redirect
 from dash_app.pages.preferences import PreferencesActions
 from dash_app.pages.replays import ReplayActions
+from dash_app.pages.reports import ReportsActions, ReportsHandler
 from dash_app.pages.shell import STATIC
+from dash_app.pages.sinks import NewSinkActions, NewSinkHandler, SinkActions, SinkHandler, SinksHandler
+from dash_app.pages.uploads import UploadsHandler
 
 if TYPE_CHECKING:
     from dash_app.app import App
@@ -44,7 +50,6 @@ def build(app: App, access: Gate, queries: Queries) -> Pages:
     """The pages of a node. Panel serves those on which something is edited, Tornado those that show."""
     house = House(app, access, queries)
     documents = {
-        "/pipelines/new": new_pipeline,
         "/pipelines/{ref}/mapping": mapping_editor,
         "/dashboards/new": new_dashboard,
         "/dashboards/{uid}/edit": dashboard_editor,
@@ -56,10 +61,13 @@ def build(app: App, access: Gate, queries: Queries) -> Pages:
         handlers=[
             (r"/", HomeHandler, given),
             (r"/pipelines", PipelinesHandler, given),
+            (r"/pipelines/new", NewPipelineHandler, given),
+            (r"/pipelines/new/actions/(?P<action>[a-z]+)", NewPipelineActions, given),
             (r"/pipelines/(?P<ref>[^/]+)", PipelineHandler, given),
             (r"/pipelines/(?P<ref>[^/]+)/actions/(?P<action>[a-z]+)", PipelineActions, given),
             (r"/pipelines/(?P<ref>[^/]+)/compare(?:/(?P<action>[a-z]+))?", CompareHandler, given),
             (r"/pipelines/(?P<ref>[^/]+)/replays/(?P<action>[a-z]+)", ReplayActions, given),
+            (r"/pipelines/(?P<ref>[^/]+)/uploads", UploadsHandler, given),
             (r"/dashboards", DashboardsHandler, given),
             (r"/dashboards/list/(?P<action>[a-z]+)", DashboardsActions, given),
             (r"/dashboards/(?P<uid>[^/]+)/versions", VersionsHandler, given),
@@ -67,6 +75,19 @@ def build(app: App, access: Gate, queries: Queries) -> Pages:
             (r"/preferences/(?P<action>[a-z]+)", PreferencesActions, given),
             (r"/dashboards/(?P<uid>[^/]+)", DashboardHandler, given),
             (r"/dashboards/(?P<uid>[^/]+)/actions/(?P<action>[a-z]+)", DashboardActions, given),
+            (r"/sinks", SinksHandler, given),
+            (r"/sinks/new", NewSinkHandler, given),
+            (r"/sinks/new/actions/(?P<action>[a-z]+)", NewSinkActions, given),
+            (r"/sinks/(?P<ref>[^/]+)", SinkHandler, given),
+            (r"/sinks/(?P<ref>[^/]+)/actions/(?P<action>[a-z]+)", SinkActions, given),
+            (r"/reports", ReportsHandler, given),
+            (r"/reports/list/(?P<action>[a-z]+)", ReportsActions, given),
+            (r"/alerts", AlertsHandler, given),
+            (r"/alerts/list/(?P<action>[a-z]+)", AlertsActions, given),
+            (r"/alerts/new", NewAlertHandler, given),
+            (r"/alerts/new/actions/(?P<action>[a-z]+)", NewAlertActions, given),
+            (r"/alerts/(?P<ref>[^/]+)", AlertHandler, given),
+            (r"/alerts/(?P<ref>[^/]+)/actions/(?P<action>[a-z]+)", AlertActions, given),
             (r"/embed/dashboards/(?P<uid>[^/]+)", EmbedHandler, given),
             (r"/assets/(.*)", AssetHandler, {"path": str(STATIC[0]), "version": house.shell.version}),
             slash_redirect(),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,11 +33,14 @@ class DashboardHandler(PageHandler):
 
     async def show(self, **names: str) -> None:
         workspace = self.workspace
-        found, preferred, starred = await asyncio.gather(
-            workspace.dashboard(names["uid"]), workspace.preferences(), workspace.is_starred(names["uid"])
+        found, preferred, starred, limits = await asyncio.gather(
+            workspace.dashboard(names["uid"]),
+            workspace.preferences(),
+            workspace.is_starred(names["uid"]),
+            workspace.thresholds_of(names["uid"]),
         )
         travel = await workspace.travel(found, self.get_query_argument("mapping", ""))
-        document = await asyncio.to_thread(with_html, as_seen_by(found.document, travel.versions))
+        document = await asyncio.to_thread(with_html, with_limits(as_seen_by(found.document, travel.versions), limits))
         if self.get_query_argument("format", "") == "json":
             self.finish({"document": dict(document)} | _standing(found))
             return
@@ -45,6 +48,7 @@ class DashboardHandler(PageHandler):
         facts = {
             "uid": found.uid,
             "writes": writes,
+            "alerts": workspace.principal.may("alerts.write"),
             "me": str(workspace.principal.user),
             "timezone": preferred.timezone,
             "starred": starred,
@@ -101,6 +105,26 @@ def as_seen_by(document: Mapping[str, Any], versions: Mapping[str, int]) -> Mapp
         if shown.get("queries"):
             made["queries"] = [query(one) for one in shown["queries"]]
         return made
+
+    return {**document, "tiles": [tile(one) for one in document.get("tiles", [])]}
+
+
+def with_limits(document: Mapping[str, Any], limits: Mapping[str, Sequence[float]]) -> Mapping[str, Any]:
+    """A dashboard's document in whose charts over time the limits of alerts are drawn as well; `limits`: by the id of
+    the tile that a rule was made from."""
+    if not limits:
+        return document
+
+    def tile(shown: Mapping[str, Any]) -> Mapping[str, Any]:
+        found = limits.get(str(shown.get("id")))
+        query = shown.get("query") or next(iter(shown.get("queries") or ()), None) or {}
+        if not found or shown.get("kind") not in ("line", "bar") or not query.get("every"):
+            return shown
+        options = dict(shown.get("options") or {})
+        known = list(options.get("thresholds") or ())
+        drawn = {one.get("value") for one in known if isinstance(one, Mapping)}
+        known += [{"value": value, "color": "bad"} for value in dict.fromkeys(found) if value not in drawn]
+        return {**shown, "options": options | {"thresholds": known}}
 
     return {**document, "tiles": [tile(one) for one in document.get("tiles", [])]}
 

@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 from uuid import UUID
 
-from dash_app.domain.errors import BadRequest, Forbidden
+from dash_app.domain.errors import BadRequest
 from dash_app.pages.behind import behind
 from dash_app.pages.plain import PageHandler
 from dash_app.pages.shell import Place
 from dash_app.pages.shown import Detail, address_of
+from dash_app.pages.source import SOURCE_ACTIONS, act_on_source, source_values
 from dash_app.pages.workspace import Workspace
 
 TABS = (
@@ -25,6 +26,7 @@ TABS = (
     ("payloads", "Payloads"),
     ("rejects", "Rejects"),
     ("fields", "Fields"),
+    ("source", "Source"),
     ("runs", "Runs"),
     ("replays", "Replays"),
     ("mapping", "Mapping"),
@@ -71,6 +73,8 @@ async def tab_values(workspace: Workspace, detail: Detail, tab: str, asked: Call
         return {"refused": await workspace.refused(pipeline, field, reason), "field": field, "reason": reason}
     if tab == "fields":
         return {"drift": await workspace.drift(pipeline)}
+    if tab == "source":
+        return await source_values(workspace, detail)
     if tab == "runs":
         return {"runs": await workspace.runs(pipeline)}
     return {}
@@ -95,7 +99,9 @@ class PipelineHandler(PageHandler):
 class PipelineActions(PageHandler):
     """`POST /pipelines/{ref}/actions/{action}`."""
 
-    actions: ClassVar[frozenset[str]] = frozenset({"pause", "resume", "dashboard", "rotate", "dismiss", "policy"})
+    actions: ClassVar[frozenset[str]] = frozenset(
+        {"pause", "resume", "dashboard", "dismiss", "policy"} | SOURCE_ACTIONS
+    )
 
     async def act(self, action: str, **names: str) -> Mapping[str, Any]:
         detail = await self.workspace.detail(names["ref"])
@@ -104,11 +110,8 @@ class PipelineActions(PageHandler):
             return {"address": f"/dashboards/{await self.workspace.create_dashboard(pipeline)}"}
         if action in ("dismiss", "policy"):
             return await self._drift(pipeline, action)
-        if action == "rotate":
-            if not detail.signed:
-                raise Forbidden("This pipeline's source takes no signing secret.")
-            made = await self.workspace.rotate_secret(pipeline)
-            return {"secret": made.secret, "script": made.script}
+        if action in SOURCE_ACTIONS:
+            return await act_on_source(self.workspace, detail, action, self.body())
         changed = await (self.workspace.pause if action == "pause" else self.workspace.resume)(pipeline)
         return {"state": changed.state, "address": address_of(changed)}
 

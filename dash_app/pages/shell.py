@@ -21,7 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from dash_app.domain.access import Principal
-from dash_app.pages import words
+from dash_app.pages import alerted, delivered, reported, words
 from dash_app.pages.boundary import Problem
 from dash_app.pages.replayed import REPLAY_BADGES, VERSION_BADGES
 
@@ -94,15 +94,22 @@ class Shell:
             "left": words.left,
             "sentence": words.sentence,
             "share": words.share,
+            **alerted.FILTERS,
+            **delivered.FILTERS,
+            **reported.FILTERS,
         }
         self._environment.globals |= {
             "HEALTH": words.HEALTH,
             "RUN_BADGES": words.RUN_BADGES,
+            "STREAM_BADGES": words.STREAM_BADGES,
             "PAYLOAD_BADGES": words.PAYLOAD_BADGES,
             "REPLAY_BADGES": REPLAY_BADGES,
             "VERSION_BADGES": VERSION_BADGES,
             "echarts": ECHARTS,
             "preloads": preloads,
+            **alerted.GLOBALS,
+            **delivered.GLOBALS,
+            **reported.GLOBALS,
         }
 
     @cached_property

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dash_app.domain.specs import DashboardLine, Pipeline, PipelineStats
+from dash_app.pages.sourced import Script
 
 if TYPE_CHECKING:
     from dash_app.storage.ledger import Poll, Run
@@ -53,8 +54,8 @@ class Detail:
     #: How senders sign, and how many secrets are valid now.
     signed: bool
     secrets: int
-    #: A script that posts a sample, with a placeholder for the secret.
-    script: str
+    #: Scripts that post a sample, with a placeholder for the secret.
+    scripts: Sequence[Script]
     poll: Poll | None
     last_run: Run | None
     dashboard: str | None
@@ -73,8 +74,11 @@ class Created:
     pipeline: Pipeline
     secret: str | None
     webhook_url: str | None
-    script: str
+    #: Scripts that post a sample, with the secret in them.
+    scripts: Sequence[Script]
     signed: bool
+    #: Where the sender's own secret stands, where the sender makes it.
+    secret_from: str = ""
 
 
 def address_of(pipeline: Pipeline) -> str:

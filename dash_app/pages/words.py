@@ -18,6 +18,7 @@ HEALTH = {
     "rejects": "Has rejects",
 }
 RUN_BADGES = {"done": "ok", "running": "note", "failed": "failing", "lost": "failing"}
+STREAM_BADGES = {"connected": "ok", "connecting": "note", "waiting": "waiting", "failed": "failing"}
 PAYLOAD_BADGES = {"ingested": "ok", "waiting": "waiting", "held": "paused"}
 
 

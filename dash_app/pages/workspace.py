@@ -15,10 +15,9 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from dash_app.domain.access import Principal
-from dash_app.domain.errors import DashError, Invalid, NotFound
+from dash_app.domain.errors import DashError, NotFound
 from dash_app.domain.events import PayloadInfo
 from dash_app.domain.ids import as_uuid
-from dash_app.domain.kinds import Kind
 from dash_app.domain.mapping import mapping_text, parse_mapping
 from dash_app.domain.mapping_edits import ordered
 from dash_app.domain.specs import MappingVersion, Pipeline
@@ -26,8 +25,12 @@ from dash_app.live.replays_view import active_and_back, told
 from dash_app.live.views import health
 from dash_app.pages.compared import Compared
 from dash_app.pages.replayed import Refused, Standing, Table, Traced, VersionLine
-from dash_app.pages.shown import Created, Detail, Line, Overview
+from dash_app.pages.shown import Detail, Line, Overview
+from dash_app.pages.workspace_alerts import AlertDesk
 from dash_app.pages.workspace_dashboards import DashboardDesk, dashboard_of
+from dash_app.pages.workspace_reports import ReportDesk
+from dash_app.pages.workspace_sinks import SinkDesk
+from dash_app.pages.workspace_sources import PLACEHOLDER, SourceDesk, scripts_of
 from dash_app.pipelines import comparisons as compared
 from dash_app.pipelines import drift, rollout, setup
 from dash_app.pipelines.comparisons import Side
@@ -72,7 +75,7 @@ MOST_COUNTED = 40
 ALLOWED_SECONDS = 1.0
 
 
-class Workspace(DashboardDesk):
+class Workspace(SourceDesk, DashboardDesk, SinkDesk, AlertDesk, ReportDesk):
     """What one principal can see and do. `base`: how the browser reaches this server, such as http://127.0.0.1:5006."""
 
     _samples_allowed = -math.inf
@@ -133,7 +136,8 @@ class Workspace(DashboardDesk):
         def read(unit: Unit) -> Detail:
             found = catalog.pipeline(unit, ref)
             kind = self._app.sources[found.source_kind]
-            source = kind.from_options(found.source_options)
+            # Only who takes what is sent has a signature; others may not be whole without their secrets.
+            source = kind.from_options(found.source_options) if kind.pushed else None
             signature = getattr(source, "signature", None)
             url = self._webhook_url(found.id) if kind.pushed else None
             runs = ledger.runs(unit, found.id, limit=1)
@@ -144,7 +148,7 @@ class Workspace(DashboardDesk):
                 webhook_url=url,
                 signed=bool(signature is not None and signature.signed),
                 secrets=len(self._app.vault.get_all(unit, found.id, "webhook")) if kind.pushed else 0,
-                script=signature.curl(url, "YOUR-SECRET") if signature is not None and url else "",
+                scripts=scripts_of(signature, url, PLACEHOLDER) if signature is not None and url else (),
                 poll=ledger.poll(unit, found.id),
                 last_run=runs[0] if runs else None,
                 dashboard=dashboard_of(unit, found),
@@ -152,9 +156,6 @@ class Workspace(DashboardDesk):
             )
 
         return await self._read("pipelines.read", read)
-
-    def _webhook_url(self, pipeline: UUID) -> str:
-        return f"{self.base}/webhooks/{pipeline}"
 
     async def payloads(self, pipeline: UUID) -> list[PayloadInfo]:
         """The newest, without their bodies."""
@@ -174,15 +175,6 @@ class Workspace(DashboardDesk):
         await asyncio.to_thread(setup.ring, self._app, made.id)
         return made
 
-    async def rotate_secret(self, pipeline: UUID) -> Created:
-        """A new signing secret; the one before it stays valid beside it."""
-
-        def rotate(unit: Unit) -> Created:
-            secret = setup.rotate_secret(unit, self._app, pipeline, self.principal)
-            return self._created(catalog.pipeline(unit, pipeline), secret)
-
-        return await self._write("pipelines.write", rotate)
-
     # Drift --------------------------------------------------------------------------------------------------------
 
     async def drift(self, pipeline: UUID) -> Report:
@@ -201,43 +193,6 @@ class Workspace(DashboardDesk):
             drift.set_policy(unit, changed, policy)
 
         await self._write("pipelines.write", change)
-
-    # Making one ---------------------------------------------------------------------------------------------------
-
-    def sources(self) -> list[type[Kind]]:
-        return list(self._app.sources)
-
-    def check_source(self, kind: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
-        """(option, message) of everything that is wrong with a source's options."""
-        try:
-            self._app.sources[kind].from_options(options, "")
-        except Invalid as error:
-            return [(place.lstrip("."), what) for place, what in error.problems]
-        return []
-
-    def is_open(self, kind: str, options: Mapping[str, Any]) -> bool:
-        """Whether anybody who knows its address could send to such a source."""
-        try:
-            signature = getattr(self._app.sources[kind].from_options(options, ""), "signature", None)
-        except Invalid:
-            return False
-        return signature is not None and not signature.signed
-
-    async def create_pipeline(self, document: Mapping[str, Any]) -> Created:
-        """Invalid names each place that is wrong: name, slug, source.options.url, mapping.fields[0].type."""
-
-        def create(unit: Unit) -> Created:
-            made, secret = setup.create_pipeline(unit, self._app, self.principal.team, document, self.principal)
-            return self._created(made, secret)
-
-        return await self._write("pipelines.write", create)
-
-    def _created(self, made: Pipeline, secret: str | None) -> Created:
-        kind = self._app.sources[made.source_kind]
-        signature = getattr(kind.from_options(made.source_options), "signature", None)
-        url = self._webhook_url(made.id) if kind.pushed else None
-        script = signature.curl(url, secret or "") if signature is not None and url else ""
-        return Created(made, secret, url, script, bool(signature is not None and signature.signed))
 
     # Mapping ------------------------------------------------------------------------------------------------------
 

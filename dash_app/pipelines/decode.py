@@ -23,6 +23,7 @@ import orjson
 from dash_app.domain.events import Payload
 from dash_app.domain.paths import format_path
 from dash_app.domain.specs import PathStep
+from dash_app.pipelines.xml_document import Element, NotXml, parse_xml
 
 MAX_DEPTH = 100
 MAX_RECORDS = 500_000
@@ -86,11 +87,11 @@ class Decoder:
 
     records: Path | None = None
     scalars: bool = False
-    #: Records with JSON's types, and records whose values are all texts (CSV, forms).
+    #: Records with JSON's types, and records whose values are all texts (CSV, forms, XML).
     typed: Loose = field(default_factory=Loose)
     texts: Loose = field(default_factory=Loose)
     refusals: list[Refusal] = field(default_factory=list)
-    #: The whole payload, for fields with `from: payload`: JSON and forms; lines and rows have no whole.
+    #: The whole payload, for fields with `from: payload`: JSON, forms, XML; lines and rows have no whole.
     whole: dict[int, Any] = field(default_factory=dict)
 
     def payload(self, position: int, payload: Payload, body: bytes) -> None:
@@ -103,6 +104,8 @@ class Decoder:
                 self._csv(position, body, payload.content_type)
             elif kind == "form":
                 self._value(position, _form(body, payload.content_type), self.texts, None)
+            elif kind == "xml":
+                self._value(position, xml_of(body, payload.content_type), self.texts, None)
             else:
                 self._value(position, _document(body, payload.content_type), self.typed, body.strip(JSON_BLANKS))
         except Unreadable as error:
@@ -203,10 +206,12 @@ class Decoder:
 
 @functools.lru_cache(maxsize=1024)
 def body_kind(content_type: str) -> str:
-    """json | lines | csv | form, by the media type; what is not known is tried as JSON."""
+    """json | lines | csv | form | xml, by the media type; what is not known is tried as JSON."""
     media = content_type.partition(";")[0].strip().lower()
     if media in _LINES:
         return "lines"
+    if media in ("application/xml", "text/xml") or media.endswith("+xml"):
+        return "xml"
     return {"text/csv": "csv", "application/x-www-form-urlencoded": "form"}.get(media, "json")
 
 
@@ -298,6 +303,8 @@ def records_in(value: Any, path: Path | None) -> Sequence[Any]:
 
 
 def _members(value: Any) -> Sequence[Any]:
+    if isinstance(value, Element):
+        return [value]
     if isinstance(value, dict):
         return list(value.values())
     return value if isinstance(value, list) else []
@@ -358,12 +365,27 @@ def _form(body: bytes, content_type: str) -> Mapping[str, str | None]:
     return {name: value or None for name, value in pairs}
 
 
-def _text(body: bytes, content_type: str) -> str:
-    charset = "utf-8"
+def xml_of(body: bytes, content_type: str) -> Element:
+    """The value of an XML text. Raises Unreadable with the reason."""
+    charset = _charset(content_type)
+    try:
+        # A document says itself how it is encoded; the header is believed where it names what is known here.
+        encoding = charset if charset in _CHARSETS else None
+        return parse_xml(body, max_depth=MAX_DEPTH, max_elements=MAX_BRACKETS, encoding=encoding)
+    except NotXml as error:
+        raise Unreadable(str(error)) from None
+
+
+def _charset(content_type: str) -> str:
     for part in content_type.split(";")[1:]:
         name, _, value = part.strip().partition("=")
         if name.lower() == "charset":
-            charset = value.strip("\"' ").lower()
+            return value.strip("\"' ").lower()
+    return ""
+
+
+def _text(body: bytes, content_type: str) -> str:
+    charset = _charset(content_type) or "utf-8"
     if charset not in _CHARSETS:
         raise Unreadable(f"charset {charset[:40]} is not supported; send UTF-8")
     try:

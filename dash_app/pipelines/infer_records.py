@@ -14,6 +14,7 @@ from typing import Any
 
 from dash_app.pipelines.infer_samples import Path, Samples, has_serial_keys
 from dash_app.pipelines.names import snake_case
+from dash_app.pipelines.xml_document import Element
 
 #: Members whose array of objects is what the document is about.
 _COLLECTIONS = [
@@ -62,7 +63,7 @@ def is_cloud_event(document: Any) -> bool:
 def records_path(samples: Samples) -> Path | None:
     """The path to the records, if they are not the documents themselves or their elements."""
     objects = [document for document in samples.documents if isinstance(document, dict)]
-    if samples.textual or samples.lines:
+    if samples.lines or (samples.textual and not all(isinstance(one, Element) for one in objects)):
         return None
     if all(isinstance(one, list) and one and all(map(_is_list_of_objects, one)) for one in samples.documents):
         return (None, None)

@@ -14,8 +14,18 @@ from typing import Any
 
 from dash_app.domain.events import Payload
 from dash_app.domain.specs import PathStep
-from dash_app.pipelines.decode import Decoder, Unreadable, body_kind, lines_of, parse_json, records_in, without_mark
+from dash_app.pipelines.decode import (
+    Decoder,
+    Unreadable,
+    body_kind,
+    lines_of,
+    parse_json,
+    records_in,
+    without_mark,
+    xml_of,
+)
 from dash_app.pipelines.names import snake_case
+from dash_app.pipelines.xml_document import Element
 
 #: Records that are looked at, and how deep.
 MAX_RECORDS = 500
@@ -45,12 +55,14 @@ class Leaf:
 
     @property
     def name(self) -> str:
-        return next((snake_case(step) for step in reversed(self.path) if isinstance(step, str)), "")
+        # The text of an XML element with attributes is what the element is about.
+        steps = (step for step in reversed(self.path) if isinstance(step, str) and step != "#text")
+        return next(map(snake_case, steps), "")
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Payloads of one kind with the documents in them: JSON values and lines, or (`textual`) rows and forms."""
+    """Payloads of one kind with the documents in them: JSON values and lines, or (`textual`) rows, forms and XML."""
 
     payloads: Sequence[Payload]
     documents: Sequence[Any]
@@ -93,6 +105,11 @@ def read_samples(payloads: Sequence[Payload]) -> Samples | None:
 
 def _documents(payload: Payload) -> tuple[list[Any], bool]:
     body, kind = without_mark(payload.body), body_kind(payload.content_type)
+    if kind == "xml":
+        try:
+            return [xml_of(body, payload.content_type)], True
+        except Unreadable:
+            return [], True
     if kind in ("csv", "form"):
         decoder = Decoder()
         decoder.payload(0, payload, body)
@@ -158,4 +175,8 @@ def is_position(path: Path, value: list[Any]) -> bool:
 
 def has_serial_keys(value: dict[str, Any]) -> bool:
     """Whether the keys of an object are ids or numbers rather than names."""
-    return bool(value) and all(not _WORD.fullmatch(key) or _SERIAL.fullmatch(key) for key in value)
+    return (
+        not isinstance(value, Element)
+        and bool(value)
+        and all(not _WORD.fullmatch(key) or _SERIAL.fullmatch(key) for key in value)
+    )

@@ -21,9 +21,11 @@ import structlog
 from dash_app.domain.changes import RowsAdded
 from dash_app.domain.errors import Permanent
 from dash_app.domain.events import Payload, Reject
+from dash_app.pipelines.flow import pass_on
 from dash_app.pipelines.infer import infer_mapping
 from dash_app.pipelines.isolate import map_isolated
 from dash_app.pipelines.mapping import Mapped
+from dash_app.pipelines.outbox import RecordOutbox
 from dash_app.pipelines.resources import Resources
 from dash_app.pipelines.targets import Change, Target, Targets, write, write_carefully
 from dash_app.storage import bronze, catalog, generations, ledger, payloads, replays, silver
@@ -50,6 +52,7 @@ class Ingest:
     def __init__(self, app: Resources) -> None:
         self._app = app
         self._targets = Targets()
+        self._outbox = RecordOutbox()
 
     def run(self, pipeline: UUID) -> int:
         """Maps what waits for this pipeline, for at most a turn; answers how many claims it has committed."""
@@ -157,6 +160,9 @@ class Ingest:
                     made = replace(made, frame=made.frame.filter(pl.col("_time") >= kept_from))
             if one.state == "active":
                 rejects: Sequence[Reject] | None = _put(unit, target, made, change, careful)
+                if not claim.again:
+                    pass_on(unit, claim.pipeline, change.frames, target.version.columns)
+                    self._outbox.records(unit, claim.pipeline, one.version, target.version.columns, change.frames)
             else:
                 rejects = self._put_beside(unit, claim.pipeline, one, target, made, change, careful)
             if rejects is None:

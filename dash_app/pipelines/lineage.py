@@ -61,7 +61,7 @@ def lay_out(body: bytes, content_type: str, records: Path | None = None, index: 
         made = _lines(plain, records, index)
     elif kind == "csv":
         made = _rows(plain, index)
-    elif kind != "form":
+    elif kind not in ("form", "xml"):
         made = _document(plain, records, index)
     return _fit(_whole_lines(made) if made and made.record else made or Body(_text(plain)))
 

@@ -1,6 +1,6 @@
 """Python values → typed columns, each value checked: the loose road, and with it what each type of field accepts.
 
-From JSON a field takes its own type only: `number` a JSON number, `text` a JSON string, and so on. CSV, forms and
+From JSON a field takes its own type only: `number` a JSON number, `text` a JSON string, and so on. CSV, forms, XML and
 headers have nothing but texts, so there a text is read as the field's type and an empty one is null.
 """
 
@@ -79,7 +79,7 @@ def column_of(values: Sequence[Any], want: str, *, textual: bool) -> tuple[pl.Se
         if want in ("number", "seconds") and int in kinds:
             values = [None if value is None else float(value) for value in values]
         return pl.Series(values, dtype=WANTS[want]), reasons
-    if textual and want in _TEXTS_AT_ONCE:
+    if textual and want in _TEXTS_AT_ONCE and kinds <= {str}:
         texts = pl.Series("texts", values, pl.String)
         read_all = texts.to_frame().select(_TEXTS_AT_ONCE[want](pl.col("texts"))).to_series()
         if read_all.null_count() == texts.null_count():
@@ -236,7 +236,9 @@ def _has_nul(value: Any) -> bool:
     return False
 
 
-def _text_number(value: str) -> float:
+def _text_number(value: Any) -> float:
+    if not isinstance(value, str):
+        raise _expected("number", value)
     bare = value.strip(BLANKS)
     number = float(bare) if _NUMBER.fullmatch(bare) else float("inf")
     if number in (float("inf"), float("-inf")):
@@ -244,7 +246,9 @@ def _text_number(value: str) -> float:
     return number
 
 
-def _text_integer(value: str) -> int:
+def _text_integer(value: Any) -> int:
+    if not isinstance(value, str):
+        raise _expected("integer", value)
     bare = value.strip(BLANKS)
     digits = bare.lstrip("+-0")
     if not _INTEGER.fullmatch(bare) or len(digits) > 19 or not -(2**63) <= _signed(bare, digits) < 2**63:
@@ -256,14 +260,19 @@ def _signed(text: str, digits: str) -> int:
     return -int("0" + digits) if text.startswith("-") else int("0" + digits)
 
 
-def _text_boolean(value: str) -> bool:
+def _text_boolean(value: Any) -> bool:
+    if not isinstance(value, str):
+        raise _expected("boolean", value)
     bare = value.strip(BLANKS).lower()
     if bare in TRUE_TEXTS or bare in FALSE_TEXTS:
         return bare in TRUE_TEXTS
     raise _expected("boolean", value)
 
 
-def _text_json(value: str) -> str | None:
+def _text_json(value: Any) -> str | None:
+    if not isinstance(value, str):
+        # A part of an XML document is no text that would have to be JSON.
+        return _json(value)
     try:
         found = parse_json(value.encode())
     except (Unreadable, UnicodeEncodeError) as error:

@@ -41,7 +41,7 @@ _KEYWORDS = frozenset(
 
 def field_name(steps: Sequence[PathStep], taken: set[str]) -> str:
     """A valid name of a field for a path, unlike those `taken` (in lower case; it is added to them)."""
-    name = snake_case("_".join(str(step) for step in steps if step is not None)) or "value"
+    name = snake_case("_".join(str(step) for step in steps if step not in (None, "#text"))) or "value"
     if not name[0].isalpha():
         name = f"field_{name}".rstrip("_")
     if name in RESERVED_NAMES:

@@ -289,16 +289,16 @@ class _Run:
             name = str(leaf.path[0])
             return column_of([payload.headers.get(name) or None for payload in self.payloads], leaf.want, textual=True)
         values = [value_at(self.decoder.whole.get(place), leaf.path) for place in range(len(self.payloads))]
-        forms = [body_kind(payload.content_type) == "form" for payload in self.payloads]
+        textual = [body_kind(payload.content_type) in ("form", "xml") for payload in self.payloads]
         typed, reasons = column_of(
-            [None if form else value for form, value in zip(forms, values, strict=True)], leaf.want, textual=False
+            [None if text else value for text, value in zip(textual, values, strict=True)], leaf.want, textual=False
         )
-        if not any(forms):
+        if not any(textual):
             return typed, reasons
         texts, more = column_of(
-            [value if form else None for form, value in zip(forms, values, strict=True)], leaf.want, textual=True
+            [value if text else None for text, value in zip(textual, values, strict=True)], leaf.want, textual=True
         )
-        return texts.zip_with(pl.Series(forms, dtype=pl.Boolean), typed), reasons | more
+        return texts.zip_with(pl.Series(textual, dtype=pl.Boolean), typed), reasons | more
 
     def _finish(self, frame: pl.DataFrame) -> Mapped:
         shape = self.plan._shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from dash_app.domain.kinds import Kinds
 from dash_app.pipelines.reach import Reach
@@ -26,3 +27,5 @@ class Resources:
     sinks: Kinds[Sink]
     #: The one way out: what sources and sinks may reach.
     reach: Reach
+    #: Folders of this machine below which sources may watch for files; none unless a setting names them.
+    watch_roots: tuple[Path, ...]

@@ -21,7 +21,16 @@ from dash_app.domain.errors import Invalid, NotFound
 from dash_app.domain.events import Payload
 from dash_app.domain.paths import format_path
 from dash_app.domain.specs import PathStep
-from dash_app.pipelines.decode import Decoder, Unreadable, body_kind, lines_of, parse_json, value_at, without_mark
+from dash_app.pipelines.decode import (
+    Decoder,
+    Unreadable,
+    body_kind,
+    lines_of,
+    parse_json,
+    value_at,
+    without_mark,
+    xml_of,
+)
 from dash_app.pipelines.infer import infer_mapping
 from dash_app.pipelines.plan import Reading
 from dash_app.pipelines.preview import Preview, preview
@@ -234,6 +243,8 @@ def document_of(payload: Payload) -> Any:
             if decoder.refusals and not decoder.texts.records:
                 raise Invalid(decoder.refusals[0].reason)
             return decoder.texts.records if kind == "csv" else decoder.texts.records[0]
+        if kind == "xml":
+            return xml_of(body, payload.content_type)
         return parse_json(body)
     except Unreadable as error:
         raise Invalid(str(error)) from None

@@ -14,8 +14,11 @@ import structlog
 
 from dash_app.domain.errors import DashError
 from dash_app.pipelines.comparisons import queue_left
+from dash_app.pipelines.outbox import queue_due as queue_deliveries
+from dash_app.pipelines.reports import queue_due as queue_reports
 from dash_app.pipelines.resources import Resources
 from dash_app.pipelines.tasks import IO, REPLAY, name_of
+from dash_app.pipelines.uploads import queue_due as queue_uploads
 from dash_app.storage import bronze, ledger, replays, retention, sightings
 from dash_app.storage.unit import Unit
 
@@ -60,6 +63,9 @@ class Clock:
             ledger.enqueue(unit, IO, name_of("poll"), str(pipeline))
         for replay in replays.running(unit):
             ledger.enqueue_once(unit, REPLAY, name_of("replay"), str(replay))
+        queue_uploads(unit)
+        queue_deliveries(unit)
+        queue_reports(unit)
         if self._due("archive", ARCHIVE_SECONDS):
             for pipeline in bronze.due(unit):
                 ledger.enqueue_once(unit, IO, name_of("archive"), str(pipeline), priority=-1)

@@ -8,7 +8,8 @@ line in the audit trail, all in the transaction of the caller's unit of work, wh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -19,10 +20,12 @@ from dash_app.domain.errors import Conflict, Invalid, NotFound
 from dash_app.domain.mapping import parse_mapping
 from dash_app.domain.specs import MappingVersion, Pipeline
 from dash_app.pipelines import rollout
+from dash_app.pipelines.flow import check_upstream
 from dash_app.pipelines.mapping import compile_mapping
 from dash_app.pipelines.receive import SECRET
 from dash_app.pipelines.resources import Resources
 from dash_app.pipelines.sources.base import PollSource, Source
+from dash_app.pipelines.sources.pipeline import FromPipeline
 from dash_app.storage import catalog, generations, ledger, people, replays, silver
 from dash_app.storage.unit import Unit
 
@@ -68,6 +71,8 @@ def create_pipeline(
     _collect(problems, lambda: check_mapping(mapping) if mapping is not None else None, "mapping")
     retention = document.get("retention") or {}
     _collect(problems, lambda: check_retention(retention))
+    if checked is not None:
+        checked = _collect(problems, lambda: _connected(unit, team, None, checked))
     if problems or checked is None:
         raise Invalid(problems=problems)
     secret = _signing_secret(checked.source, (document.get("source") or {}).get("secret"))
@@ -89,7 +94,7 @@ def create_pipeline(
     if mapping is not None:
         catalog.save_mapping(unit, made.id, mapping, author=by)
     if isinstance(checked.source, PollSource):
-        ledger.schedule_poll(unit, team, made.id)
+        ledger.schedule_poll(unit, team, made.id, wait=checked.source.first_wait(datetime.now(UTC)))
     _record(unit, author, team, "pipeline.create", made.id, {"slug": made.slug, "source": made.source_kind})
     return catalog.pipeline(unit, made.id), secret or None
 
@@ -123,7 +128,9 @@ def update_pipeline(
             )
         else:
             kept = _stored_secrets(unit, app, found)
-            checked = _collect(problems, lambda: _check_source(app, asked, kept))
+            checked = _collect(
+                problems, lambda: _connected(unit, found.team, found.id, _check_source(app, asked, kept))
+            )
     if problems:
         raise Invalid(problems=problems)
     if checked is not None:
@@ -132,7 +139,7 @@ def update_pipeline(
     made = catalog.update_pipeline(unit, found.id, changed, expected_revision=expected_revision)
     if checked is not None and isinstance(checked.source, PollSource):
         ledger.schedule_poll(unit, found.team, found.id)
-        ledger.poll_now(unit, found.id)
+        ledger.poll_now(unit, found.id, wait=checked.source.first_wait(datetime.now(UTC)))
     _record(unit, author, found.team, "pipeline.update", found.id, {"slug": found.slug, "changed": sorted(changes)})
     return made
 
@@ -145,7 +152,7 @@ def pause(unit: Unit, ref: str | UUID, author: Principal | str) -> Pipeline:
 def resume(unit: Unit, ref: str | UUID, author: Principal | str) -> Pipeline:
     """Goes on where it was. Call `ring` once this is committed, so that what was held is mapped at once."""
     made = _move(unit, ref, "active", "", author)
-    ledger.poll_now(unit, made.id)
+    ledger.poll_again(unit, made.id)
     return made
 
 
@@ -242,8 +249,9 @@ def rotate_secret(
 ) -> str:
     """A new signing secret (or the one brought along), shown this once; `keep_old`: the one before stays valid too."""
     found = lock_pipeline(unit, ref)
-    source = app.sources[found.source_kind].from_options(found.source_options)
-    made = _signing_secret(source, secret)
+    kind = app.sources[found.source_kind]
+    # Sources that are not pushed have no signing secret, and may not be whole without the secrets that they do have.
+    made = _signing_secret(kind.from_options(found.source_options) if kind.pushed else kind(), secret)
     if not made:
         raise Conflict("this pipeline's source has no signing secret")
     before = app.vault.get_all(unit, found.id, SECRET)
@@ -330,6 +338,14 @@ def _check_source(app: Resources, document: Any, kept: Mapping[str, Any] | None 
     stored = made.to_options()
     given = {one: stored.pop(one) for one in kind.secrets if one in stored}
     return _Checked(made, kind.kind, stored, {one: made.secret_to_text(one, value) for one, value in given.items()})
+
+
+def _connected(unit: Unit, team: UUID, pipeline: UUID | None, checked: _Checked) -> _Checked:
+    """A source that takes another pipeline's records names it by its id, and comes round to nobody."""
+    if not isinstance(checked.source, FromPipeline):
+        return checked
+    upstream = check_upstream(unit, team, pipeline, checked.source.pipeline)
+    return replace(checked, options={**checked.options, "pipeline": upstream})
 
 
 def _stored_secrets(unit: Unit, app: Resources, pipeline: Pipeline) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -47,9 +47,12 @@ class Change:
     deleted: int = 0
     first: datetime | None = None
     last: datetime | None = None
+    #: The rows that were added.
+    frames: list[pl.DataFrame] = field(default_factory=list)
 
     def add(self, claimed: silver.Claimed) -> None:
         added = claimed.frame["_time"]
+        self.frames.append(claimed.frame)
         self.added += len(added)
         self._reach(added.min(), added.max())
         self.delete(claimed.replaced)

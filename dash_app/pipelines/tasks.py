@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -26,22 +27,33 @@ from huey.storage import PostgresStorage
 from dash_app.domain.ids import payload_id_floor
 from dash_app.pipelines.comparisons import advance as advance_comparison
 from dash_app.pipelines.comparisons import queue as queue_comparison
+from dash_app.pipelines.deliver import Deliver
 from dash_app.pipelines.drift import look as look_for_drift
 from dash_app.pipelines.ingest import Ingest
 from dash_app.pipelines.poll import poll as run_poll
 from dash_app.pipelines.replay import Replays
+from dash_app.pipelines.report_making import make as make_report
 from dash_app.pipelines.resources import Resources
+from dash_app.pipelines.sources.oauth import Tokens
+from dash_app.pipelines.uploads import collect as collect_parts
+from dash_app.pipelines.uploads import maintain as maintain_uploads
+from dash_app.pipelines.uploads import queue as queue_upload
+from dash_app.pipelines.uploads import work as work_on_upload
 from dash_app.storage import (
+    alerts,
     bronze,
     comparisons,
     dashboards,
+    delivery_history,
     drafts,
     generation_upkeep,
     ledger,
     payloads,
     people,
     presence,
+    reports,
     retention,
+    seen,
     sightings,
     silver,
     silver_ranges,
@@ -54,6 +66,8 @@ log = structlog.get_logger(__name__)
 INGEST = "ingest"
 #: Waits for others: polls, uploads to the object store, maintenance; one process of several threads.
 IO = "io"
+#: Delivers what is in the outbox; one process, whose few threads hand turns out.
+DELIVER = "deliver"
 #: Maps history anew; processes of one thread each, which give way to those that map what comes in.
 REPLAY = "replay"
 
@@ -88,6 +102,14 @@ class _Consumer(Consumer):
     """Ends on SIGTERM alone: a Ctrl-C on the terminal reaches every process, and the parent decides what to make
     of it."""
 
+    def __init__(self, stopping: Callable[[], None], *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._stopping = stopping
+
+    def _handle_signal(self, *received: Any) -> None:
+        self._stopping()
+        super()._handle_signal(*received)
+
     def _set_signal_handlers(self) -> None:
         signal.signal(signal.SIGTERM, self._handle_signal)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -96,13 +118,19 @@ class _Consumer(Consumer):
 class Queues:
     """Both queues with their tasks, bound to one application."""
 
-    def __init__(self, app: Resources) -> None:
+    def __init__(self, app: Resources, *, base_url: str = "") -> None:
         self.app = app
+        #: Where people reach Dash, for the links in messages.
+        self._base_url = base_url
         self._ingest = Ingest(app)
         self._client = app.reach.client()
+        self._tokens = Tokens()
         self._replays = Replays(app)
-        self._queues = {name: _queue(app, name) for name in (INGEST, IO, REPLAY)}
+        self._queues = {name: _queue(app, name) for name in (INGEST, IO, DELIVER, REPLAY)}
+        self._deliver: Deliver | None = None
+        self._made = threading.Lock()
         self._register(INGEST, self._tasks_ingest)
+        self._register(DELIVER, self._task_deliver)
         self._register(REPLAY, self._task_replay)
         self._register(REPLAY, self._task_compare)
         for task in (
@@ -114,6 +142,8 @@ class Queues:
             self._task_retain,
             self._task_mend,
             self._task_drift,
+            self._task_cut,
+            self._task_report,
         ):
             self._register(IO, task)
 
@@ -130,6 +160,13 @@ class Queues:
     def _tasks_ingest(self, argument: str) -> None:
         self._ingest.run(UUID(argument))
 
+    def _task_deliver(self, argument: str) -> None:
+        """Has a thread deliver what a sink has in the outbox."""
+        with self._made:
+            if self._deliver is None:
+                self._deliver = Deliver(self.app)
+        self._deliver.submit(UUID(argument))
+
     def _task_replay(self, argument: str) -> None:
         """A turn of a replay."""
         again = partial(self._again, REPLAY, "replay", argument)
@@ -142,7 +179,7 @@ class Queues:
             unit.commit()
 
     def _task_poll(self, argument: str) -> None:
-        run_poll(self.app, UUID(argument), self._client)
+        run_poll(self.app, UUID(argument), self._client, self._tokens)
 
     def _task_archive(self, argument: str) -> None:
         bronze.archive(self.app.database, self.app.objects, UUID(argument))
@@ -158,8 +195,16 @@ class Queues:
             drafts.prune(unit, datetime.now(UTC))
             dashboards.prune(unit, datetime.now(UTC))
             presence.prune(unit)
+            alerts.prune(unit)
+            seen.prune(unit)
+            reports.prune(unit)
             people.prune_sessions(unit)
             unit.commit()
+            while True:
+                forgotten = delivery_history.prune(unit, datetime.now(UTC))
+                unit.commit()
+                if not forgotten:
+                    break
             floor = payload_id_floor(datetime.now(UTC) - payloads.DELIVERY_WINDOW)
             while payloads.prune_deliveries(unit, floor):
                 unit.commit()
@@ -167,6 +212,7 @@ class Queues:
         if kept != timescale_upkeep.Kept():
             log.info("timescale.kept", packed=kept.packed, widened=kept.widened)
         generation_upkeep.drop_ended(self.app.database)
+        maintain_uploads(self.app)
 
     def _task_compact(self, argument: str) -> None:
         """Makes larger files of a pipeline's many small ones."""
@@ -179,6 +225,8 @@ class Queues:
         collected = bronze.collect_orphans(self.app.database, self.app.objects)
         if collected.removed or collected.kept:
             log.info("bronze.orphans", removed=collected.removed, bytes=collected.bytes, kept=collected.kept)
+        if parts := collect_parts(self.app):
+            log.info("uploads.orphans", removed=parts)
 
     def _task_mend(self, argument: str) -> None:
         """Makes block-range indexes whole that a broken-off summary has spoilt."""
@@ -201,9 +249,19 @@ class Queues:
         """Holds what came lately against the mapping."""
         look_for_drift(self.app, UUID(argument))
 
+    def _task_cut(self, argument: str) -> None:
+        """A turn of an upload: its file is read through, or cut into payloads."""
+        if work_on_upload(self.app, UUID(argument)):
+            queue_upload(self.app, UUID(argument))
+
+    def _task_report(self, argument: str) -> None:
+        """Makes a report that is due, and puts it into the outbox."""
+        make_report(self.app, UUID(argument), base_url=self._base_url)
+
     def consumer(self, queue: str, threads: int) -> Consumer:
         """A consumer of one queue; its `run` blocks until SIGTERM, and finishes what is in hand."""
         return _Consumer(
+            self._stop,
             self._queues[queue],
             workers=threads,
             periodic=False,
@@ -212,7 +270,13 @@ class Queues:
             shutdown_timeout=8,
         )
 
+    def _stop(self) -> None:
+        if self._deliver is not None:
+            self._deliver.stop()
+
     def close(self) -> None:
+        if self._deliver is not None:
+            self._deliver.close()
         self._client.close()
 
 

@@ -106,41 +106,70 @@ class Poll:
     failures: int
     #: By the database's clock, which is the one that queued it.
     due: bool
+    #: Since when it is stopped, because it failed too often or an answer said so; None: it is not.
+    stopped_at: datetime | None = None
 
 
-def schedule_poll(unit: Unit, team: UUID, pipeline: UUID) -> None:
-    """Has a pipeline polled from now on; a poll that is known stays as it is."""
-    unit.execute("INSERT INTO polls (pipeline_id, team_id) VALUES (%s, %s) ON CONFLICT DO NOTHING", (pipeline, team))
+def schedule_poll(unit: Unit, team: UUID, pipeline: UUID, *, wait: float = 0.0) -> None:
+    """Has a pipeline polled, the first time in `wait` seconds; a poll that is known stays as it is."""
+    unit.execute(
+        "INSERT INTO polls (pipeline_id, team_id, next_due) "
+        "VALUES (%s, %s, clock_timestamp() + make_interval(secs => %s)) ON CONFLICT DO NOTHING",
+        (pipeline, team, wait),
+    )
 
 
 def poll(unit: Unit, pipeline: UUID) -> Poll | None:
     row = unit.row(
-        "SELECT pipeline_id, cursor, next_due, failures, next_due <= clock_timestamp() "
+        "SELECT pipeline_id, cursor, next_due, failures, next_due <= clock_timestamp(), stopped_at "
         "FROM polls WHERE pipeline_id = %s",
         (pipeline,),
     )
     return Poll(*row) if row else None
 
 
-def poll_now(unit: Unit, pipeline: UUID) -> None:
-    unit.execute("UPDATE polls SET next_due = now() WHERE pipeline_id = %s", (pipeline,))
+def poll_now(unit: Unit, pipeline: UUID, *, wait: float = 0.0) -> None:
+    """The next poll is due in `wait` seconds."""
+    unit.execute(
+        "UPDATE polls SET next_due = clock_timestamp() + make_interval(secs => %s) WHERE pipeline_id = %s",
+        (wait, pipeline),
+    )
 
 
-def take_due_polls(unit: Unit, *, limit: int = 200, queued_for: float = 60.0) -> list[UUID]:
+def poll_again(unit: Unit, pipeline: UUID) -> None:
+    """Somebody has looked: it is polled now, and its failures are counted from the beginning."""
+    unit.execute(
+        "UPDATE polls SET next_due = now(), failures = 0, stopped_at = NULL WHERE pipeline_id = %s", (pipeline,)
+    )
+
+
+def stop_poll(unit: Unit, pipeline: UUID) -> None:
+    """Notes that a poll is stopped until `poll_again`."""
+    unit.execute("UPDATE polls SET stopped_at = clock_timestamp() WHERE pipeline_id = %s", (pipeline,))
+
+
+_TAKE_DUE = """
+UPDATE polls SET queued_at = clock_timestamp() WHERE pipeline_id IN (
+  SELECT p.pipeline_id FROM polls p JOIN pipelines l ON l.id = p.pipeline_id AND l.state = 'active'
+  WHERE p.next_due <= now() AND (p.queued_at IS NULL OR (
+    p.queued_at < now() - make_interval(secs => %(grace)s)
+    AND p.pipeline_id::text NOT IN (
+      SELECT coalesce(convert_from(t.data, 'UTF8')::json -> 6 ->> 0, '') FROM huey_task t WHERE t.queue = 'io')
+    AND hashtextextended(p.pipeline_id::text, 5) NOT IN (
+      SELECT classid::bigint << 32 | objid::bigint FROM pg_locks
+      WHERE locktype = 'advisory' AND granted AND objsubid = 1)))
+  ORDER BY p.next_due LIMIT %(limit)s FOR UPDATE OF p SKIP LOCKED)
+RETURNING pipeline_id
+"""
+
+
+def take_due_polls(unit: Unit, *, limit: int = 200, grace: float = 2.0) -> list[UUID]:
     """Active pipelines whose poll is due and not queued already, each queued by this call.
 
-    A poll that was queued and not begun within `queued_for` seconds is queued anew: its task was lost with a worker.
+    A poll that was queued `grace` seconds ago, and is neither in the queue nor running any more, was lost with a worker
+    and is queued anew.
     """
-    return [
-        row[0]
-        for row in unit.rows(
-            "UPDATE polls SET queued_at = clock_timestamp() WHERE pipeline_id IN ("
-            "  SELECT p.pipeline_id FROM polls p JOIN pipelines l ON l.id = p.pipeline_id AND l.state = 'active'"
-            "  WHERE p.next_due <= now() AND (p.queued_at IS NULL OR p.queued_at < now() - make_interval(secs => %s))"
-            "  ORDER BY p.next_due LIMIT %s FOR UPDATE OF p SKIP LOCKED) RETURNING pipeline_id",
-            (queued_for, limit),
-        )
-    ]
+    return [row[0] for row in unit.rows(_TAKE_DUE, {"limit": limit, "grace": grace})]
 
 
 def move_cursor(unit: Unit, pipeline: UUID, cursor: Mapping[str, Any]) -> None:
@@ -148,12 +177,16 @@ def move_cursor(unit: Unit, pipeline: UUID, cursor: Mapping[str, Any]) -> None:
     unit.execute("UPDATE polls SET cursor = %s::jsonb WHERE pipeline_id = %s", (json.dumps(dict(cursor)), pipeline))
 
 
-def poll_done(unit: Unit, pipeline: UUID, *, wait: float, failed: bool) -> int:
-    """The poll ended; the next is due `wait` seconds from now. Answers how many failed in a row."""
+def poll_done(unit: Unit, pipeline: UUID, *, wait: float, failed: bool, came_further: bool = False) -> int:
+    """The poll ended; the next is due `wait` seconds from now. Answers how many failed in a row.
+
+    A run that failed behind pages that it had stored (`came_further`) is the first of its row.
+    """
     failures: int | None = unit.value(
         "UPDATE polls SET next_due = clock_timestamp() + make_interval(secs => %s), queued_at = NULL, "
-        "failures = CASE WHEN %s THEN failures + 1 ELSE 0 END WHERE pipeline_id = %s RETURNING failures",
-        (wait, failed, pipeline),
+        "failures = CASE WHEN NOT %s THEN 0 WHEN %s THEN 1 ELSE failures + 1 END WHERE pipeline_id = %s "
+        "RETURNING failures",
+        (wait, failed, came_further, pipeline),
     )
     return failures or 0
 
@@ -161,6 +194,11 @@ def poll_done(unit: Unit, pipeline: UUID, *, wait: float, failed: bool) -> int:
 def lock_poll(unit: Unit, pipeline: UUID) -> bool:
     """Becomes the only poll of this pipeline, for as long as this connection lives."""
     return unit.value("SELECT pg_try_advisory_lock(hashtextextended(%s, 5))", (str(pipeline),)) is True
+
+
+def unlock_poll(unit: Unit, pipeline: UUID) -> None:
+    """Ends what `lock_poll` began, at once; the end of a connection is noticed by the server a little later."""
+    unit.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 5))", (str(pipeline),))
 
 
 # Runs ----------------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from dash_app.storage.unit import Unit
 
 _ACCEPT = (
     b"SELECT payload, duplicate FROM dash.accept_payloads("
-    b"%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %b::bytea[])"
+    b"%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %b::bytea[], %s::int[])"
 )
 
 #: How long a delivery id is remembered: a resend within this time is known for one.
@@ -46,6 +46,7 @@ def _accept(connection: psycopg.Connection[Any], arrivals: Sequence[Arrival]) ->
                 [json.dumps(dict(a.headers)) if a.headers else "{}" for a in arrivals],
                 [_text(a.source)[:2000] for a in arrivals],
                 [a.body for a in arrivals],
+                [a.delivery_window for a in arrivals],
             ),
             prepare=True,
         )
@@ -262,6 +263,12 @@ def again(unit: Unit, pipeline: UUID, wanted: Sequence[int]) -> None:
 
 def waiting(unit: Unit, pipeline: UUID) -> bool:
     return unit.value("SELECT EXISTS (SELECT FROM batches WHERE pipeline_id = %s)", (pipeline,)) is True
+
+
+def waiting_bytes(unit: Unit, pipeline: UUID) -> int:
+    """The size of the payloads that wait to be mapped."""
+    size: int = unit.value("SELECT coalesce(sum(bytes), 0)::bigint FROM batches WHERE pipeline_id = %s", (pipeline,))
+    return size
 
 
 def oldest_waiting(unit: Unit, pipeline: UUID) -> int | None:

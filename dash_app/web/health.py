@@ -11,7 +11,7 @@ import tornado.web
 
 from dash_app.app import App
 from dash_app.domain.errors import DashError
-from dash_app.storage import ledger, migrate
+from dash_app.storage import delivery_history, ledger, migrate, streams
 from dash_app.web.metrics import Metrics
 
 #: How long an answer of `/readyz` holds, so that probes cost nothing.
@@ -117,6 +117,8 @@ class MetricsHandler(_Plain):
                 self._metrics.installation(
                     ledger.backlog(unit), ledger.totals(unit), ledger.alive(unit, "worker.ingest")
                 )
+                self._metrics.sinks(delivery_history.totals(unit))
+                self._metrics.streams(streams.counts(unit))
         except DashError:
             # The node's own counters are still worth having; `/readyz` says that the database is away.
             return

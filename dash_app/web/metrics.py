@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from dash_app.storage.delivery_history import Totals
 from dash_app.storage.ledger import Backlog
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -75,7 +77,18 @@ class Metrics:
         self._unarchived_age = Gauge(
             "dash_unarchived_age_seconds", "Age of the oldest payload that waits for bronze", registry=r
         )
+        self._deliveries = Gauge(
+            "dash_deliveries", "Messages of sinks: sent ever, waiting and dead now", ["kind", "state"], registry=r
+        )
+        self._attempts_failed = Gauge(
+            "dash_delivery_attempts_failed", "Attempts of sinks that failed, ever", ["kind"], registry=r
+        )
+        self._sinks = Gauge("dash_sinks", "Sinks, by kind and state", ["kind", "state"], registry=r)
+        self._oldest_due = Gauge(
+            "dash_deliveries_due_seconds", "For how long the oldest message of an active sink is due", registry=r
+        )
         self._workers = Gauge("dash_workers_alive", "Consumers that have shown themselves lately", registry=r)
+        self._streams = Gauge("dash_streams", "Streams of active pipelines, by state", ["state"], registry=r)
 
     def accepted(self, size: int, duplicate: bool, seconds: float) -> None:
         (self._duplicates if duplicate else self._accepted).inc()
@@ -104,6 +117,21 @@ class Metrics:
         self._unarchived.set(backlog.unarchived_bytes)
         self._unarchived_age.set(max(0.0, backlog.unarchived_age))
         self._workers.set(workers)
+
+    def streams(self, by_state: Mapping[str, int]) -> None:
+        for state in ("connecting", "connected", "waiting", "failed"):
+            self._streams.labels(state).set(by_state.get(state, 0))
+
+    def sinks(self, totals: Totals) -> None:
+        for gauge, values in ((self._deliveries, totals.deliveries), (self._sinks, totals.sinks)):
+            # What is not there any more must not stand at its last value.
+            gauge.clear()
+            for labels, count in values.items():
+                gauge.labels(*labels).set(count)
+        self._attempts_failed.clear()
+        for kind, count in totals.attempts_failed.items():
+            self._attempts_failed.labels(kind).set(count)
+        self._oldest_due.set(totals.oldest_due)
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -10,7 +10,7 @@ import json
 import math
 from typing import Any
 
-from dash_app.domain.errors import DashError, Invalid, PreconditionFailed, Transient, Unauthorized
+from dash_app.domain.errors import Conflict, DashError, Invalid, Transient, Unauthorized
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -39,8 +39,8 @@ def problem_of(error: Exception, request_id: str) -> tuple[dict[str, Any], dict[
         said = " ".join((type(error).__doc__ or DashError.__doc__ or "").split())
         return problem(error.status, error.title, said, request_id=request_id), headers
     made = problem(error.status, error.title, error.message)
-    if isinstance(error, PreconditionFailed):
-        # What was changed meanwhile.
+    if isinstance(error, Conflict):
+        # What was changed meanwhile, or where it goes on.
         made |= error.extra
     if isinstance(error, Invalid) and error.problems:
         made["errors"] = [{"place": place, "message": message} for place, message in error.problems]

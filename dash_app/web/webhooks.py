@@ -1,8 +1,10 @@
 """The receiver: `POST /webhooks/{pipeline_id}`, answered 200 only after the payload is committed.
 
 The body is read in pieces and never held beyond its cap. One that is too large is drained for a bounded while
-before the
-answer, because a sender that is cut off in the middle of its body reads no answer at all.
+before the answer, because a sender that is cut off in the middle of its body reads no answer at all.
+
+Some senders ask first whether they may send: by GET (Meta's `hub.challenge`), by OPTIONS (CloudEvents) or in a signed
+POST (Slack). Such a handshake is answered where the source says so, and stores nothing.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ from typing import Any
 import structlog
 import tornado.web
 
-from dash_app.domain.errors import BufferFull, DashError, NotFound, TooLarge
-from dash_app.pipelines.receive import Hook, Hooks
+from dash_app.domain.errors import BufferFull, DashError, Forbidden, NotFound, TooLarge
+from dash_app.pipelines.receive import Challenge, Hook, Hooks
 from dash_app.storage.payloads import GroupCommit
 from dash_app.web.metrics import Metrics
 from dash_app.web.problems import CONTENT_TYPE, encode, problem, problem_of
@@ -59,19 +61,27 @@ class WebhookHandler(tornado.web.RequestHandler):
             return
         # Bounded by hand, at DRAIN_BYTES: Tornado's own bound hangs up before the sender can read why.
         self.request.connection.set_max_body_size(1 << 40)  # type: ignore[union-attr]
-        reference = self.path_args[0]
         try:
-            hook = self._hooks.known(reference)
-            if hook is None:
-                hook = await asyncio.get_running_loop().run_in_executor(None, self._hooks.find, reference)
+            hook = await self._find(self.path_args[0])
+            hook.check_sender(self.request.remote_ip or "")
         except DashError as error:
-            self._refused = NotFound("there is no such webhook") if isinstance(error, NotFound) else error
+            self._refused = error
             return
         self._hook = hook
         self._limit = hook.source.max_bytes
         length = self.request.headers.get("Content-Length", "")
         if length.isdigit() and int(length) > self._limit:
             self._refused = TooLarge(f"the body is larger than {self._limit} bytes")
+
+    async def _find(self, reference: str) -> Hook:
+        """The hook of this address; NotFound where there is none."""
+        try:
+            hook = self._hooks.known(reference)
+            if hook is None:
+                hook = await asyncio.get_running_loop().run_in_executor(None, self._hooks.find, reference)
+        except NotFound:
+            raise NotFound("there is no such webhook") from None
+        return hook
 
     def data_received(self, chunk: bytes) -> None:
         self._size += len(chunk)
@@ -101,6 +111,9 @@ class WebhookHandler(tornado.web.RequestHandler):
                 arrival = await asyncio.get_running_loop().run_in_executor(
                     None, self._hook.arrival, raw, headers, source, time.time()
                 )
+            if isinstance(arrival, Challenge):
+                self._say(arrival.text)
+                return
             accepted = await asyncio.wrap_future(self._commits.submit(arrival))
         except DashError as error:
             self._answer_error(error)
@@ -114,6 +127,46 @@ class WebhookHandler(tornado.web.RequestHandler):
         self.finish(
             b'{"payload_id": "%d", "duplicate": %s}' % (accepted.payload, b"true" if accepted.duplicate else b"false")
         )
+
+    async def get(self, reference: str) -> None:
+        """A sender that asks by `hub.challenge` whether the address is ours."""
+        try:
+            hook = await self._find(reference)
+            if not hook.verifies:
+                self.send_error(405)
+                return
+            hook.check_sender(self.request.remote_ip or "")
+            if self.get_query_argument("hub.mode", "") != "subscribe":
+                raise Forbidden("hub.mode is not subscribe")
+            challenge = self.get_query_argument("hub.challenge", "", strip=False)
+            self._say(hook.verified(self.get_query_argument("hub.verify_token", "", strip=False), challenge))
+        except DashError as error:
+            self._answer_error(error)
+
+    async def options(self, reference: str) -> None:
+        """A sender of CloudEvents that asks whether it may send."""
+        origin = self.request.headers.get("WebHook-Request-Origin", "").strip()
+        try:
+            hook = await self._find(reference)
+            if not origin or not hook.source.allowed_origins:
+                self.send_error(405)
+                return
+            hook.check_sender(self.request.remote_ip or "")
+            if not hook.permits(origin):
+                raise Forbidden("this origin is not among those that may send to this webhook")
+            self.set_header("Allow", "POST")
+            self.set_header("WebHook-Allowed-Origin", origin)
+            # Deliveries a minute; asked for or not, this is how many are accepted.
+            rate = hook.source.rate_limit
+            self.set_header("WebHook-Allowed-Rate", str(max(1, int(rate * 60))) if rate else "*")
+            self.finish()
+        except DashError as error:
+            self._answer_error(error)
+
+    def _say(self, text: str) -> None:
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.finish(text)
 
     def _answer_error(self, error: DashError) -> None:
         self._metrics.refused(error.status)

@@ -31,6 +31,11 @@ AWKWARD = b"\x00\xff\xfe not text \r\n"
 SCHEMES = list(load_schemes())
 every = pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.kind)
 every_signed = pytest.mark.parametrize("scheme", [s for s in SCHEMES if s.signed], ids=lambda scheme: scheme.kind)
+every_covering = pytest.mark.parametrize(
+    "scheme", [s for s in SCHEMES if s.covers_body], ids=lambda scheme: scheme.kind
+)
+
+NODE = shutil.which("node")
 
 #: Header values as hostile senders and odd proxies make them, surrogates and control characters included.
 TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
@@ -113,7 +118,7 @@ def test_either_of_two_live_secrets_will_do(scheme: type[SignatureScheme]) -> No
             made.verify(BODY, signed(made, old), secrets, NOW)
 
 
-@every_signed
+@every_covering
 def test_another_body_is_refused(scheme: type[SignatureScheme]) -> None:
     made = scheme.from_options(scheme.example)
     secret = made.generate_secret()
@@ -135,10 +140,10 @@ def test_messages_say_what_is_missing_and_give_nothing_away(scheme: type[Signatu
             with pytest.raises(BadSignature, match=f"header {missing} is missing"):
                 made.verify(BODY, headers, [secret], NOW)
     with pytest.raises(BadSignature) as refusal:
-        made.verify(BODY + b" ", right, [secret], NOW)
+        made.verify(BODY + b" ", right, [made.generate_secret()], NOW)
     assert secret not in refusal.value.message
     for value in signed(made, secret, BODY + b" ").values():
-        assert value == right.get("x-github-event") or value not in refusal.value.message
+        assert len(value) < 20 or value not in refusal.value.message
 
 
 @every_signed
@@ -260,7 +265,46 @@ def test_the_python_snippet_works(scheme: type[SignatureScheme], receiver: Any) 
         )
         assert done.returncode == 0, done.stderr
         assert not isinstance(received.outcomes[0], Exception), received.outcomes
+        assert len(script.splitlines()) <= 8
 
 
-def test_every_scheme_of_the_folder_is_here() -> None:
-    assert {"standard_webhooks", "github", "hmac", "none"} <= {scheme.kind for scheme in SCHEMES}
+@every
+@pytest.mark.skipif(not NODE, reason="asks for Node 18 or later")
+def test_the_javascript_snippet_works(scheme: type[SignatureScheme], receiver: Any) -> None:
+    made = scheme.from_options(scheme.example)
+    for secret in secrets_to_try(made):
+        received = receiver(made, secret)
+        script = made.javascript_snippet(received.url, secret)
+        command = [str(NODE), "--input-type=module", "-e", script]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout.strip()) == (0, '{"payload_id": "1", "duplicate": false}'), done.stderr
+        assert not isinstance(received.outcomes[0], Exception), received.outcomes
+        assert len(script.splitlines()) <= 8
+
+
+@every
+def test_samples_are_json_and_go_through(scheme: type[SignatureScheme]) -> None:
+    made = scheme.from_options(scheme.example)
+    secret = made.generate_secret()
+    one, two = (made.sample(delivery).encode() for delivery in ("a", "b"))
+    for body, delivery in ((one, "a"), (two, "b")):
+        assert isinstance(json.loads(body), dict)
+        made.verify(body, signed(made, secret, body, delivery), [secret], NOW)
+        assert made.challenge(body) is None
+    ids = [made.delivery_id(signed(made, secret, body, name), body) for body, name in ((one, "a"), (two, "b"))]
+    assert ids == [None, None] or ids[0] != ids[1]
+
+
+@every
+def test_no_secret_is_kept_with_a_payload(scheme: type[SignatureScheme]) -> None:
+    made = scheme.from_options(scheme.example)
+    secret = made.generate_secret()
+    kept = {n: v for n, v in signed(made, secret).items() if n not in made.secret_headers()}
+    assert not made.signed or all(secret not in value for value in kept.values())
+    if not made.covers_body and made.signed:
+        assert made.secret_headers() & set(signed(made, secret))
+
+
+def test_every_scheme_of_the_contract_is_here() -> None:
+    known = {"standard_webhooks", "github", "stripe", "slack", "shopify", "hmac", "basic", "token", "none"}
+    assert known <= {scheme.kind for scheme in SCHEMES}

@@ -15,8 +15,9 @@ import pytest
 import pytest_asyncio
 
 from dash_app.domain.access import ACTIONS, Role
+from dash_app.pipelines import outbox
 from dash_app.pipelines.sources.webhook import Webhook
-from dash_app.storage import bronze, catalog
+from dash_app.storage import bronze, catalog, streams
 from dash_app.web.api import OPERATIONS, Operation
 from dash_app.web.api.openapi import document
 from tests.integration.rest import MAPPING, House, opened
@@ -149,6 +150,47 @@ async def test_write_only_options_go_to_the_vault_and_stay_when_left_out(house: 
         assert unit.value("SELECT count(*) FROM polls WHERE pipeline_id = %s", (found.id,)) == 1
     told = problem(await house.call("PATCH", path, {"source": {"kind": "webhook", "options": {}}}), 422)
     assert told["errors"][0]["place"] == "source.kind"
+
+
+async def test_a_stream_is_made_without_its_secrets_and_says_where_it_stands(house: House) -> None:
+    options = {"url": "mqtts://broker.example.org", "topics": ["a/#"], "username": "u", "password": "swordfish-9481"}
+    made = await house.call("POST", "/pipelines", {"name": "Feed", "source": {"kind": "mqtt", "options": options}})
+    assert made.status_code == 201, made.text
+    assert "swordfish" not in made.text
+    assert made.json()["webhook_url"] is None
+    path = f"/pipelines/{made.json()['id']}"
+    assert (await house.call("GET", path)).json()["stream"] is None
+    pipeline = UUID(made.json()["id"])
+    with house.app.database.ingest() as unit:
+        streams.begin_term(unit, pipeline, "worker:1")
+        streams.move(unit, pipeline, 1, "failed", error="refused: not authorized", wait=60)
+        unit.commit()
+    stream = (await house.call("GET", path)).json()["stream"]
+    assert (stream["state"], stream["error"]) == ("failed", "refused: not authorized")
+    # Whoever had it has not shown itself.
+    assert (stream["owner"], stream["failures"], stream["messages"]) == ("", 1, 0)
+    assert stream["next_at"] > stream["since"]
+    shape = OPENAPI["components"]["schemas"]["PipelineWithDrift"]["allOf"][1]["properties"]["stream"]
+    jsonschema.validate(stream, shape)
+
+
+async def test_a_webhook_is_tried_and_a_poll_asked_now(house: House) -> None:
+    source = {"kind": "webhook", "options": {"scheme": "basic"}}
+    hook = (await house.call("POST", "/pipelines", {"name": "Hook", "source": source})).json()
+    tried = (await house.call("POST", f"/pipelines/{hook['id']}/test", {})).json()
+    assert (tried["status"], tried["answer"]["duplicate"]) == (200, False)
+    assert tried["request"]["headers"]["authorization"] == "…"
+    assert hook["secret"] not in str(tried)
+    sent = await house.call("GET", f"/pipelines/{hook['id']}/payloads/{tried['answer']['payload_id']}")
+    assert sent.text == tried["request"]["body"]
+    assert (await house.call("POST", f"/pipelines/{hook['id']}/test", {}, who="viewer")).status_code == 403
+    assert (await house.call("POST", f"/pipelines/{hook['id']}/poll")).status_code == 409
+    source = {"kind": "http_poll", "options": {"url": "https://api.example.org/v1", "interval_seconds": 3600}}
+    poll = (await house.call("POST", "/pipelines", {"name": "Poll", "source": source})).json()
+    assert (await house.call("POST", f"/pipelines/{poll['id']}/test", {})).status_code == 404
+    assert (await house.call("POST", f"/pipelines/{poll['id']}/poll")).status_code == 200
+    await house.call("POST", f"/pipelines/{poll['id']}/pause")
+    assert (await house.call("POST", f"/pipelines/{poll['id']}/poll")).status_code == 409
 
 
 async def test_signing_secrets_rotate_with_two_alive(house: House) -> None:
@@ -572,6 +614,10 @@ def test_the_walk_knows_every_operation_of_the_document() -> None:
 
 async def test_nobody_and_revoked_tokens_get_nothing_anywhere(house: House) -> None:
     names = ("pipeline", "version", "payload", "token", "dashboard", "comparison", "replay", "annotation", "template")
+    names += ("upload",)
+    names += ("sink", "delivery")
+    names += ("alert", "silence", "window")
+    names += ("report",)
     ours = dict.fromkeys(names, "1")
     house.tokens["made_up"] = "dash_" + "x" * 43
     for operation in OPERATIONS:
@@ -579,6 +625,13 @@ async def test_nobody_and_revoked_tokens_get_nothing_anywhere(house: House) -> N
             answer = await house.call(operation.method, _address(operation, ours), who=who)
             problem(answer, 401)
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def _message(house: House, sink: UUID) -> str:
+    with house.app.database.team(house.teams["ours"]) as unit:
+        made = outbox.put(unit, house.app, house.teams["ours"], sink, "alert", {})
+        unit.commit()
+    return made
 
 
 async def test_another_team_and_lesser_roles_on_every_operation(house: House) -> None:
@@ -594,8 +647,28 @@ async def test_another_team_and_lesser_roles_on_every_operation(house: House) ->
     there["template"] = "weather"
     said = {"time": "now", "text": "a note"}
     there["annotation"] = (await house.call("POST", f"/dashboards/{dashboard}/annotations", said)).json()["id"]
+    file = {"name": "a.csv", "size": 10}
+    there["upload"] = (await house.call("POST", f"/pipelines/{made['id']}/uploads", file)).json()["id"]
+    hook = {"name": "Hook", "kind": "webhook", "options": {"url": "https://example.org/hook"}}
+    sink = (await house.call("POST", "/sinks", hook)).json()["id"]
+    there |= {"sink": sink, "delivery": await asyncio.to_thread(_message, house, UUID(sink))}
+    rule = {"name": "Much", "slug": "much", "query": {"pipeline": made["slug"]}, "condition": {"type": "missing"}}
+    there["alert"] = (await house.call("POST", "/alerts", rule)).json()["id"]
+    quiet = {"matchers": {"alert": "much"}, "duration": "2h"}
+    there["silence"] = (await house.call("POST", "/silences", quiet)).json()["id"]
+    patches = {"name": "Patches", "cron": "0 2 * * 6", "duration": "2h"}
+    there["window"] = (await house.call("POST", "/maintenance-windows", patches)).json()["id"]
+    weekly = {"name": "Weekly", "dashboard": dashboard, "cron": "0 7 * * 1"}
+    there["report"] = (await house.call("POST", "/reports", weekly)).json()["id"]
     there["replay"] = (await house.call("POST", f"/pipelines/{made['id']}/replays", {})).json()["id"]
     nowhere = {
+        "report": "019a0000-0000-7000-8000-00000000000b",
+        "alert": "019a0000-0000-7000-8000-000000000008",
+        "silence": "019a0000-0000-7000-8000-000000000009",
+        "window": "019a0000-0000-7000-8000-00000000000a",
+        "upload": "019a0000-0000-7000-8000-000000000007",
+        "sink": "019a0000-0000-7000-8000-000000000005",
+        "delivery": f"msg_{6:032x}",
         "replay": "019a0000-0000-7000-8000-000000000003",
         "comparison": "019a0000-0000-7000-8000-000000000002",
         "pipeline": "019a0000-0000-7000-8000-000000000000",
@@ -610,6 +683,12 @@ async def test_another_team_and_lesser_roles_on_every_operation(house: House) ->
         "update_pipeline": {"name": "stolen"},
         "create_mapping": {"mapping": MAPPING},
         "preview_mapping": {"mapping": MAPPING, "payloads": []},
+        "create_upload": {"name": "stolen.csv", "size": 1},
+        "update_sink": {"name": "stolen"},
+        "update_alert": {"name": "stolen"},
+        "update_report": {**weekly, "name": "stolen"},
+        "forget_alert_series": {"series": {}},
+        "update_maintenance_window": {**patches, "name": "stolen"},
         "update_dashboard": {"title": "stolen"},
         "create_dashboard_version": {"dashboard": {"title": "stolen"}},
         "copy_tile": {"tile": 1},

@@ -258,3 +258,29 @@ def test_an_embedded_database_is_used_as_it_runs_and_stopped_where_it_did_not(
         assert capsys.readouterr().out.splitlines()[-1].startswith("dash_")
     finally:
         shutil.rmtree(folder)
+
+
+def test_secrets_come_under_the_newest_key_all_or_none(
+    run: Run, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user(run)
+    with cli.opened(None) as app, app.database.ingest() as unit:
+        team = cli.team_of(unit, None)
+        pipelines = [
+            setup.create_pipeline(unit, app, team, {"name": name, "source": {"kind": "webhook"}}, "test")[0].id
+            for name in ("One", "Two")
+        ]
+        before = [app.vault.get_all(unit, one, "webhook") for one in pipelines]
+        unit.commit()
+    newer = "mT8kQ2vX9bLw4ZcR7nYp3HsJ6dGfA1eU5iOq"
+    monkeypatch.setenv("DASH_SECRET_KEY", newer)
+    failed(run("secrets", "rotate"), 1, "DASH_SECRET_KEY")
+    monkeypatch.setenv("DASH_SECRET_KEY", f"{newer},{KEY}")
+    status, out, err = run("secrets", "rotate", "--json")
+    assert (status, err, json.loads(out)) == (0, "", {"secrets": 2, "keys": 2})
+    assert not any(secret in out for found in before for secret in found)
+    monkeypatch.setenv("DASH_SECRET_KEY", newer)
+    with cli.opened(None) as app, app.database.ingest() as unit:
+        assert [app.vault.get_all(unit, one, "webhook") for one in pipelines] == before
+        assert unit.value("SELECT count(*) FROM audit WHERE action = 'secrets.rotate'") == 1
+    assert run("secrets", "rotate")[1] == "2 stored secrets are under the newest key now.\n"

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,12 +16,13 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from dash_app.domain.changes import PipelineChanged, decode
+from dash_app.domain.specs import Pipeline
 from dash_app.pipelines import poll as module
 from dash_app.pipelines import setup
 from dash_app.pipelines.ingest import Ingest
 from dash_app.pipelines.poll import poll
 from dash_app.pipelines.reach.guard import guarded_client
-from dash_app.storage import ledger, payloads
+from dash_app.storage import catalog, ledger, payloads
 from tests.integration.conftest import House
 
 SECRET = "Bearer swordfish-9481"
@@ -135,6 +136,118 @@ def test_what_is_not_due_is_left_alone(house: House, feed: Feed, client: httpx.C
     poll(house.app, pipeline, client)
     assert len(feed.asked) == PAGES
     assert len(runs(house, pipeline)) == 1
+
+
+def failing(house: House, pipeline: UUID, client: httpx.Client, times: int) -> None:
+    for _ in range(times):
+        make_due(house, pipeline)
+        poll(house.app, pipeline, client)
+
+
+def pipeline_of(house: House, pipeline: UUID) -> Pipeline:
+    with house.app.database.team(house.team) as unit:
+        return catalog.pipeline(unit, pipeline)
+
+
+def test_the_breaker_pauses_after_failures_in_a_row_and_tells_the_team(
+    house: House, feed: Feed, client: httpx.Client
+) -> None:
+    pipeline = polled(house, feed.url, max_failures=3)
+    feed.answer = lambda _page: Response("no more", status=500)
+    failing(house, pipeline, client, 2)
+    assert (pipeline_of(house, pipeline).state, state(house, pipeline).stopped_at) == ("active", None)
+    with house.app.database.connect("app") as connection:
+        connection.execute("LISTEN dash_changes")
+        failing(house, pipeline, client, 1)
+        heard = [decode(one.payload) for one in connection.notifies(timeout=10, stop_after=1)]
+    assert heard == [PipelineChanged(str(pipeline))]
+    paused = pipeline_of(house, pipeline)
+    assert paused.state == "paused"
+    assert paused.note.startswith("Paused, because 3 polls have failed in a row: GET http://localhost")
+    assert state(house, pipeline).stopped_at is not None
+    ((detail,),) = house.rows("SELECT detail FROM dash.audit WHERE action = 'pipeline.pause'")
+    assert (detail["by"], detail["failures"], detail["slug"]) == ("polling", 3, "feed")
+    assert "no more" in detail["error"]
+    # Nobody is asked any more, until somebody resumes it: then at once, and from the beginning.
+    feed.asked.clear()
+    failing(house, pipeline, client, 1)
+    assert feed.asked == []
+    with house.app.database.team(house.team) as unit:
+        setup.resume(unit, pipeline, "test")
+        unit.commit()
+    after = state(house, pipeline)
+    assert (after.failures, after.stopped_at, after.due) == (0, None, True)
+    failing(house, pipeline, client, 2)
+    assert pipeline_of(house, pipeline).state == "active"
+    feed.answer = lambda _page: None
+    failing(house, pipeline, client, 1)
+    assert stored(house) == [1, 2, 3, 4]
+
+
+def test_a_run_that_came_further_is_no_failure_in_a_row(house: House, feed: Feed, client: httpx.Client) -> None:
+    """Each run stores a page or two before it fails: the breaker stays closed, and the wait does not grow."""
+    pipeline = polled(house, feed.url, max_failures=2, max_pages=10)
+    for broken in (3, 4):
+        feed.answer = lambda page, broken=broken: Response(status=500) if page == broken else None  # type: ignore[misc]
+        failing(house, pipeline, client, 1)
+        assert state(house, pipeline).failures == 1
+    assert pipeline_of(house, pipeline).state == "active"
+    failing(house, pipeline, client, 1)
+    assert pipeline_of(house, pipeline).state == "paused"
+    assert stored(house) == [1, 2, 3]
+
+
+def test_a_run_that_only_began_anew_has_come_no_further(house: House, feed: Feed, client: httpx.Client) -> None:
+    """The place of the next page is refused each time: the first page is stored again, and nothing is gained."""
+    pipeline = polled(house, feed.url, max_failures=3)
+    feed.answer = lambda page: Response(status=400) if page == 2 else None
+    failing(house, pipeline, client, 3)
+    assert stored(house) == [1, 1, 1]
+    assert state(house, pipeline).failures == 3
+    assert pipeline_of(house, pipeline).state == "paused"
+
+
+def test_an_answer_that_says_stop_pauses_at_once(house: House, feed: Feed, client: httpx.Client) -> None:
+    rules = [{"status_code": 402, "action": "stop"}]
+    pipeline = polled(house, feed.url, response_actions=rules, max_failures=0)
+    feed.answer = lambda _page: Response("pay first", status=402)
+    failing(house, pipeline, client, 1)
+    paused = pipeline_of(house, pipeline)
+    assert paused.state == "paused"
+    assert "Paused, because an answer says so" in paused.note
+    assert "pay first" in paused.note
+
+
+def test_a_poll_without_a_breaker_goes_on(house: House, feed: Feed, client: httpx.Client) -> None:
+    pipeline = polled(house, feed.url, max_failures=0)
+    feed.answer = lambda _page: Response(status=500)
+    failing(house, pipeline, client, 25)
+    assert pipeline_of(house, pipeline).state == "active"
+
+
+def when(poll: ledger.Poll) -> str:
+    """The minute; a poll is put down a moment after its wait was reckoned."""
+    return (poll.next_due + timedelta(seconds=2)).astimezone(UTC).strftime("%m-%d %H:%M")
+
+
+def test_by_the_calendar(house: House, feed: Feed, client: httpx.Client) -> None:
+    """The first run waits for its time; a failure is tried again, and no later than the calendar says."""
+    pipeline = polled(house, feed.url, cron="0 0 1 1 *", timezone="Europe/Oslo")
+    first = state(house, pipeline)
+    assert (first.due, when(first)) == (False, "12-31 23:00")
+    poll(house.app, pipeline, client)
+    assert feed.asked == []
+    feed.answer = lambda _page: Response(status=500)
+    failing(house, pipeline, client, 2)
+    assert 100 <= wait_of(house, pipeline) <= 140
+    feed.answer = lambda _page: None
+    failing(house, pipeline, client, 1)
+    assert when(state(house, pipeline)) == "12-31 23:00"
+    with house.app.database.team(house.team) as unit:
+        options = {"url": feed.url, "cron": "* * * * *"}
+        setup.update_pipeline(unit, house.app, pipeline, {"source": {"options": options}}, "test")
+        unit.commit()
+    assert 0 < wait_of(house, pipeline) <= 60
 
 
 class Crashed(BaseException):
@@ -254,7 +367,7 @@ def test_an_accident_is_a_failed_run_and_no_poll_that_hangs(
     def broken(*_arguments: Any) -> None:
         raise RuntimeError("a bug with " + SECRET)
 
-    monkeypatch.setattr(house.app.sources["http_poll"], "pages", broken)
+    monkeypatch.setattr(house.app.sources["http_poll"], "fetch", broken)
     poll(house.app, pipeline, client)
     (run,) = runs(house, pipeline)
     assert run.state == "failed"
@@ -317,11 +430,25 @@ def test_a_paused_or_archived_pipeline_asks_nobody(
     assert (feed.asked, runs(house, pipeline)) == ([], [])
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"secret_headers": {"Authorization": SECRET}},
+        {"auth": {"type": "bearer", "token": SECRET.removeprefix("Bearer ")}},
+        {"auth": {"type": "api_key", "api_key": SECRET}},
+    ],
+    ids=["header", "bearer", "api_key"],
+)
 def test_a_secret_is_sent_and_stands_nowhere(
-    house: House, feed: Feed, client: httpx.Client, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    house: House,
+    feed: Feed,
+    client: httpx.Client,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    options: dict[str, Any],
 ) -> None:
     caplog.set_level("DEBUG")
-    pipeline = polled(house, feed.url, secret_headers={"Authorization": SECRET})
+    pipeline = polled(house, feed.url, **options)
     # A server that echoes what it was sent.
     feed.answer = lambda page: Response(f"who is {SECRET}?", status=401) if page == 2 else None
     poll(house.app, pipeline, client)

@@ -9,6 +9,7 @@ import hmac
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
@@ -22,9 +23,12 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from dash_app.domain.changes import PipelineChanged
+from dash_app.domain.errors import Invalid, NotFound
 from dash_app.domain.ids import new_id
 from dash_app.pipelines import setup
+from dash_app.pipelines.hook_trial import try_hook
 from dash_app.pipelines.receive import Hooks
+from dash_app.pipelines.sources import load_schemes
 from dash_app.storage.payloads import GroupCommit
 from dash_app.web.metrics import Metrics
 from dash_app.web.webhooks import WebhookHandler
@@ -194,3 +198,103 @@ def test_a_rotated_secret_and_the_one_before_are_both_good(receiver: Receiver) -
     receiver.hooks.changed(PipelineChanged(str(pipeline)))
     secret = new if isinstance(new, str) else new[1]
     assert [receiver.post(pipeline, b"{}", s).status_code for s in (old, secret)] == [200, 200]
+
+
+def test_only_listed_addresses_may_send(receiver: Receiver) -> None:
+    closed, secret = receiver.pipeline(allowed_senders=["192.0.2.0/24"])
+    answer = receiver.post(closed, b"{}", secret)
+    assert (answer.status_code, "not among those" in answer.json()["detail"]) == (403, True)
+    # Without a public URL a proxy's word is not believed.
+    assert receiver.post(closed, b"{}", secret, **{"X-Forwarded-For": "192.0.2.1"}).status_code == 403
+    open_one, secret = receiver.pipeline(allowed_senders=["192.0.2.0/24", "127.0.0.1"])
+    assert receiver.post(open_one, b"{}", secret).status_code == 200
+
+
+def test_beyond_the_rate_the_answer_is_429(receiver: Receiver) -> None:
+    pipeline, secret = receiver.pipeline(rate_limit=0.001)
+    # What is not signed uses nothing up.
+    assert receiver.post(pipeline, b"{}", "another").status_code == 401
+    assert receiver.post(pipeline, b"{}", secret).status_code == 200
+    answer = receiver.post(pipeline, b"{}", secret)
+    assert answer.status_code == 429
+    assert 900 < int(answer.headers["retry-after"]) <= 1000
+    assert receiver.house.rows("SELECT count(*) FROM dash.payloads") == [(1,)]
+
+
+def test_handshakes_are_answered_and_store_nothing(receiver: Receiver) -> None:
+    plain, _ = receiver.pipeline()
+    assert httpx.get(f"{receiver.url}/webhooks/{plain}?hub.mode=subscribe&hub.challenge=x").status_code == 405
+    assert (
+        httpx.options(f"{receiver.url}/webhooks/{plain}", headers={"WebHook-Request-Origin": "a.example"}).status_code
+        == 405
+    )
+    asked, _ = receiver.pipeline(verify_token="open sesame", allowed_origins=["events.example.org"], rate_limit=2)
+    url = f"{receiver.url}/webhooks/{asked}"
+    hub = {"hub.mode": "subscribe", "hub.challenge": "1158201444", "hub.verify_token": "open sesame"}
+    answer = httpx.get(url, params=hub)
+    assert (answer.status_code, answer.text, answer.headers["content-type"][:10]) == (200, "1158201444", "text/plain")
+    for wrong in ({"hub.verify_token": "x"}, {"hub.verify_token": ""}, {"hub.mode": "x"}, {"hub.challenge": "a\nb"}):
+        refused = httpx.get(url, params={**hub, **wrong})
+        assert (refused.status_code, "sesame" in refused.text) == (403, False)
+    answer = httpx.options(url, headers={"WebHook-Request-Origin": "Events.example.org", "WebHook-Request-Rate": "120"})
+    assert answer.status_code == 200
+    assert answer.headers["webhook-allowed-origin"] == "Events.example.org"
+    assert answer.headers["webhook-allowed-rate"] == "120"
+    assert httpx.options(url, headers={"WebHook-Request-Origin": "evil.example"}).status_code == 403
+    slack, secret = receiver.pipeline("slack")
+    body = b'{"type": "url_verification", "challenge": "3eZbrw1aBm2rZgRNFdxV"}'
+    signed = load_schemes()["slack"]().sign(body, secret, "d", time.time())
+    answer = httpx.post(f"{receiver.url}/webhooks/{slack}", content=body, headers=signed)
+    assert (answer.status_code, answer.text) == (200, "3eZbrw1aBm2rZgRNFdxV")
+    assert httpx.post(f"{receiver.url}/webhooks/{slack}", content=body).status_code == 401
+    assert receiver.house.rows("SELECT count(*) FROM dash.payloads") == [(0,)]
+
+
+def test_a_resend_after_its_window_is_a_new_delivery(receiver: Receiver) -> None:
+    pipeline, _ = receiver.pipeline("none", delivery_path="$.id", delivery_window_hours=1)
+    url = f"{receiver.url}/webhooks/{pipeline}"
+
+    def post(name: str) -> dict[str, Any]:
+        return dict(httpx.post(url, json={"id": name}).json())
+
+    first, other = post("a"), post("b")
+    assert post("a") == {"payload_id": first["payload_id"], "duplicate": True}
+    with receiver.house.app.database.ingest() as unit:
+        unit.execute(
+            "UPDATE dash.delivery_ledger SET payload_id = payload_id - (3601000::bigint << 20) WHERE delivery_id = 'a'"
+        )
+        unit.commit()
+    anew = post("a")
+    assert (anew["duplicate"], anew["payload_id"] != first["payload_id"]) == (False, True)
+    assert post("a") == {"payload_id": anew["payload_id"], "duplicate": True}
+    assert post("b") == {"payload_id": other["payload_id"], "duplicate": True}
+
+
+def test_a_token_is_not_kept_with_the_payload(receiver: Receiver) -> None:
+    pipeline, secret = receiver.pipeline("token", header="X-Gitlab-Token", prefix="")
+    headers = {"X-Gitlab-Token": secret, "X-Gitlab-Event": "Push Hook"}
+    assert httpx.post(f"{receiver.url}/webhooks/{pipeline}", json={}, headers=headers).status_code == 200
+    ((kept,),) = receiver.house.rows("SELECT headers FROM dash.payloads")
+    assert json.loads(kept)["x-gitlab-event"] == "Push Hook"
+    assert secret not in kept
+
+
+def test_a_webhook_is_tried_along_the_road_of_every_delivery(receiver: Receiver) -> None:
+    app, team = receiver.house.app, receiver.house.team
+    for scheme in load_schemes().names():
+        pipeline, secret = receiver.pipeline(scheme, allowed_senders=["192.0.2.0/24"])
+        tried = try_hook(app, team, pipeline)
+        assert (tried.status, tried.answer["duplicate"]) == (200, False), tried
+        assert not secret or all(secret not in value for value in tried.headers.values())
+        assert any("allowed_senders" in one for one in tried.warnings)
+        ((body,),) = receiver.house.rows(
+            "SELECT body FROM dash.payloads WHERE id = %s", (int(tried.answer["payload_id"]),)
+        )
+        assert bytes(body).decode() == tried.body
+    slack, _ = receiver.pipeline("slack", max_bytes=100)
+    assert try_hook(app, team, slack, '{"type": "url_verification", "challenge": "x"}').answer == {"challenge": "x"}
+    assert try_hook(app, team, slack, "x" * 101).status == 413
+    with pytest.raises(Invalid):
+        try_hook(app, team, slack, "x" * (1 << 20))
+    with pytest.raises(NotFound):
+        try_hook(app, new_id(), slack)

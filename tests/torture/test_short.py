@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.torture import sinks
 from tests.torture.run import Plan, torture
 
 
@@ -37,3 +38,11 @@ def test_a_planted_bug_is_found(bug: str, faults: tuple[str, ...], told: str) ->
     plan = Plan(seed=7, rounds=12, posts=60, workers=workers, bug=bug, faults=faults, drain_seconds=10, replays=replays)
     result = torture(plan)
     assert any(told in line for line in result.findings), f"not found in {result.rounds} rounds: {result.findings}"
+
+
+@pytest.mark.timeout(120)
+def test_every_message_reaches_a_sink_that_fails_in_every_way_while_workers_die() -> None:
+    result = sinks.torture(sinks.Plan(seed=20260103, deliveries=300, kills=1, seconds=90, whole=False))
+    assert result.findings == []
+    assert (result.deliveries, result.kills) == (300, 1)
+    assert len(result.behaved) > 4

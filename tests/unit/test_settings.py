@@ -57,6 +57,7 @@ def test_environment_alone(tmp_path: Path) -> None:
         "DASH_PUBLIC_URL": "https://dash.example.org/",
         "DASH_SMTP_URL": "smtp://a:b@mail.example.org:587",
         "DASH_ALLOWED_NETWORKS": "10.0.0.0/8, fd00::/8",
+        "DASH_WATCH_ROOTS": f"{tmp_path}/in/../in, /srv/drop",
         "DASH_LOG_FORMAT": "json",
     }
     settings = load(tmp_path, **environ)
@@ -66,6 +67,7 @@ def test_environment_alone(tmp_path: Path) -> None:
     assert settings.secret_keys == (KEY, OTHER)
     assert settings.public_url == "https://dash.example.org"
     assert settings.allowed_networks == (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+    assert settings.watch_roots == ((tmp_path / "in").resolve(), Path("/srv/drop").resolve())
     assert settings.log_format == "json"
     assert not settings.demo
     assert not (tmp_path / "var").exists(), "nothing of this node rests in the data folder"
@@ -114,6 +116,8 @@ def test_demo_on_own_database_only_when_asked(tmp_path: Path) -> None:
         ("DASH_ADMIN_EMAIL", "owner", "owner@example.org"),
         ("DASH_ALLOWED_NETWORKS", "10.0.0.0/8,10.0.0.1/8", "10.0.0.0/8"),
         ("DASH_ALLOWED_NETWORKS", "internal", "10.0.0.0/8"),
+        ("DASH_WATCH_ROOTS", "drop", "/srv/in"),
+        ("DASH_WATCH_ROOTS", "/srv/in,/", "/srv/in"),
         ("DASH_SECRET_KEY", "short", "32"),
         ("DASH_SECRET_KEY", f"{KEY},", "32"),
         ("DASH_SECRET_KEY", "changeme" * 5, "random"),

@@ -11,7 +11,7 @@ export function rowsOf(frame) {
 
 /**
  * @typedef {{id: string, time: number, time_end: number | null, text: string, tags: string[], source: string, color: string, tile: string | null, author: string}} Row
- * @typedef {{name: string, source: "manual" | "query" | "replays", color: string, enable: boolean}} Source
+ * @typedef {{name: string, source: "manual" | "query" | "replays" | "alerts", color: string, enable: boolean}} Source
  */
 
 export class Annotations {

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """A form made from a kind's JSON schema, the same declaration that validates the API and writes the reference.
 
 What a kind calls write-only is masked and never filled in; what goes with one choice alone (the options of a signature
@@ -8,20 +7,19 @@ scheme) is shown with that choice; what most people leave as it is waits under "
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import panel as pn
-import panel_material_ui as pmui
-from markupsafe import escape
-
 from dash_app.domain.errors import Invalid
+from dash_app.domain.kinds import Kind
 from dash_app.domain.mapping import load_mapping_text
 
 #: Names that people look for first, in the order in which they ask.
 _FIRST = ("url", "scheme", "interval_seconds")
-_MASK = ":host { --mask: disc; } textarea, input { -webkit-text-security: disc; }"
-_INPUT = {"size": "small", "sizing_mode": "stretch_width", "margin": (4, 0)}
+#: Those that stand before what an example shows.
+_LEADING = ("url", "scheme", "method", "auth")
+#: Who one is, beside a password.
+_NAMES = frozenset({"username", "user"})
 
 Schema = Mapping[str, Any]
 
@@ -97,118 +95,45 @@ def write_value(schema: Schema, value: Any) -> str:
     return str(value) if isinstance(value, int | float) else json.dumps(value)
 
 
-class KindForm:
-    """The inputs of one kind. `view` is what stands on the page; `changed` is called after each change."""
+def form_of(kind: type[Kind], values: Mapping[str, Any], kept: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """What `static/source/kind-form.js` makes a form of: the kind's JSON schema, an example for placeholders, the
+    values so far without secrets, the secrets that are kept, and in which part of the form an option stands.
 
-    def __init__(
-        self, schema: Schema, example: Mapping[str, Any], pane: Callable[..., pn.pane.HTML], changed: Callable[[], None]
-    ) -> None:
-        self.schema = schema
-        self._pane = pane
-        self._changed = changed
-        self._inputs: dict[str, Any] = {}
-        self._notes: dict[str, pn.pane.HTML] = {}
-        self._rows: dict[str, pn.Column] = {}
-        self._main = main_options(schema, example)
-        self._first = pn.Column(margin=0, sizing_mode="stretch_width")
-        self._rest = pn.Column(margin=0, sizing_mode="stretch_width", visible=False)
-        self._more = pmui.Button(label="More options", variant="text", size="small", margin=(4, 0))
-        self._more.on_click(self._toggle)
-        self.view = pn.Column(self._first, self._more, self._rest, margin=0, sizing_mode="stretch_width")
-        self._arrange()
-
-    def _add(self, name: str, schema: Schema) -> None:
-        label, default = label_of(name, schema), schema.get("default")
-        made: Any
-        if "enum" in schema:
-            made = pmui.Select(label=label, options=list(schema["enum"]), value=default, **_INPUT)
-        elif schema.get("type") == "boolean":
-            made = pmui.Switch(label=label, value=bool(default), margin=(4, 0))
-        elif schema.get("type") == "object":
-            text = write_value(schema, default)
-            shape = "name: value, one a line"
-            made = pmui.TextAreaInput(label=label, value=text, placeholder=shape, rows=2, auto_grow=True, **_INPUT)
-        else:
-            made = pmui.TextInput(label=label, value=write_value(schema, default), **_INPUT)
-        if schema.get("writeOnly"):
-            made.stylesheets = [*made.stylesheets, _MASK]
-        made.param.watch(lambda _event, name=name: self._changed_one(name), "value")
-        self._inputs[name] = made
-        self._notes[name] = self._pane(_note(schema))
-        self._rows[name] = pn.Column(made, self._notes[name], margin=(0, 0, 8, 0), sizing_mode="stretch_width")
-
-    def _toggle(self, _event: Any) -> None:
-        self._rest.visible = not self._rest.visible
-        self._more.label = "Fewer options" if self._rest.visible else "More options"
-        self._arrange()
-
-    def _choices(self) -> dict[str, Any]:
-        return {
-            n: self._inputs[n].value
-            for n, each in self.schema["properties"].items()
-            if "enum" in each and n in self._inputs
-        }
-
-    def _row(self, name: str) -> pn.Column:
-        """An option's input with its note, made when it is first shown: each one costs the server milliseconds."""
-        if name not in self._rows:
-            self._add(name, self.schema["properties"][name])
-        return self._rows[name]
-
-    def _arrange(self) -> None:
-        names = shown_options(self.schema, self._choices())
-        self._first.objects = [self._row(name) for name in names if name in self._main]
-        rest = [name for name in names if name not in self._main]
-        self._rest.objects = [self._row(name) for name in rest] if self._rest.visible else []
-        self._more.visible = bool(rest)
-
-    def _changed_one(self, name: str) -> None:
-        if "enum" in self.schema["properties"][name]:
-            self._arrange()
-        self._changed()
-
-    def values(self) -> dict[str, Any]:
-        """The options that differ from the defaults. Raises Invalid with each input that cannot be read."""
-        given: dict[str, Any] = {}
-        problems: list[tuple[str, str]] = []
-        for name in shown_options(self.schema, self._choices()):
-            if name not in self._inputs:
-                continue
-            schema = self.schema["properties"][name]
-            try:
-                value = read_value(schema, self._inputs[name].value)
-            except Invalid as error:
-                problems.append((name, error.message))
-                continue
-            empty = value in ("", {}, []) and schema.get("default") in (None, "", {}, [])
-            if name in _FIRST or not (empty or value == schema.get("default")):
-                given[name] = value
-        if problems:
-            raise Invalid(problems=problems)
-        return given
-
-    def show(self, problems: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Writes each problem below its input; answers those that belong to none."""
-        wrong: dict[str, str] = {}
-        others: list[tuple[str, str]] = []
-        for place, what in problems:
-            name = place.split(".")[0].split("[")[0]
-            if name in self.schema["properties"]:
-                wrong.setdefault(name, what)
-            else:
-                others.append((place, what))
-        if not self._rest.visible and any(name not in self._main for name in wrong):
-            self._toggle(None)
-        for name, made in self._inputs.items():
-            note = _note(self.schema["properties"][name], wrong.get(name, ""))
-            if self._notes[name].object != note:
-                self._notes[name].object = note
-            if hasattr(made, "error_state") and made.error_state != (name in wrong):
-                made.error_state = name in wrong
-        return others
+    `parts`: {option: main | schedule | more}. A kind that is dropped into its folder has a form by this alone.
+    """
+    schema, example = kind.json_schema(), dict(getattr(kind, "example", {}))
+    return {
+        "schema": schema,
+        "example": example,
+        "values": {name: value for name, value in values.items() if name not in kind.secrets},
+        "kept": sorted(kept),
+        "parts": {name: part_of(kind, name, schema, example) for name in _ordered(kind, schema, example)},
+    }
 
 
-def _note(schema: Schema, wrong: str = "") -> str:
-    if wrong:
-        return f'<div class="field"><span class="wrong" role="alert">{escape(wrong)}</span></div>'
-    return f'<div class="field"><span class="help">{escape(schema.get("description", ""))}</span></div>'
+def part_of(kind: type[Kind], name: str, schema: Schema, example: Mapping[str, Any]) -> str:
+    """In which part of its form an option is asked for: `main` at once, `schedule` where it says when, or `more`."""
+    option = schema["properties"][name]
+    if _declared(kind, name) == "PollSource":
+        return "schedule"
+    if name in _FIRST or name in _LEADING or name in _NAMES or name in example or "oneOf" in option:
+        return "main"
+    conditional = {each for one in schema.get("allOf", ()) for each in one["then"].get("properties", {})}
+    if name in conditional:
+        return "more" if option.get("type") == "integer" else "main"
+    asked = option.get("writeOnly") and option.get("type") == "string" and option.get("format") != "pem"
+    return "main" if asked and not getattr(kind, "pushed", False) else "more"
+
+
+def _declared(kind: type[Kind], name: str) -> str:
+    """The name of the class that declares an option."""
+    return kind.param[name].owner.__name__ if name in kind.param else ""
+
+
+def _ordered(kind: type[Kind], schema: Schema, example: Mapping[str, Any]) -> list[str]:
+    """First what people look for first, then what the example shows in its order, then as declared; what every source
+    has comes last."""
+    shown = [name for name in example if name in schema["properties"]]
+    rank = {name: place for place, name in enumerate(dict.fromkeys([*_LEADING, *shown]))}
+    last = {name for name in schema["properties"] if _declared(kind, name) == "Source"}
+    return sorted(schema["properties"], key=lambda name: (name in last, rank.get(name, len(rank))))

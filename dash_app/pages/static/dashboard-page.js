@@ -22,6 +22,13 @@ const ask = (action, body) => act(`/dashboards/${encodeURIComponent(facts.uid)}/
 const edit = facts.writes ? `/dashboards/${encodeURIComponent(facts.uid)}/edit` : null;
 const definition = read("#dashboard-document");
 
+/** Whether a tile shows an aggregate of a pipeline, which a rule can watch. */
+function canBeWatched(tile) {
+  const query = tile.query ?? tile.queries?.[0];
+  if (!query?.pipeline || query.pipeline.startsWith("$") || tile.id == null) return false;
+  return Boolean(query.every || query.by?.length || query.select?.some((one) => one.agg));
+}
+
 let notes = null;
 const view = mountDashboard(place("#dashboard"), definition, {
   liveUrl: "/live",
@@ -32,7 +39,10 @@ const view = mountDashboard(place("#dashboard"), definition, {
   add: edit ? { text: "Add tiles", href: edit } : undefined,
   keepZone: (timezone) => ask("zone", { timezone }).then(() => toast(`${timezone} is your zone now, on dashboards that name none.`), complain),
   lineage,
-  tile: { annotate: facts.writes ? (from, to, tile) => notes.annotate(from, to, tile) : undefined },
+  tile: {
+    annotate: facts.writes ? (from, to, tile) => notes.annotate(from, to, tile) : undefined,
+    menu: facts.alerts ? ({ tile }) => (canBeWatched(tile) ? [{ text: "Create alert…", href: `/alerts/new?${new URLSearchParams({ dashboard: facts.uid, tile: String(tile.id) })}` }] : []) : undefined,
+  },
 });
 window.dashboard = view;
 

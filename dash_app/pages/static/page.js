@@ -9,7 +9,8 @@ const token = () => document.querySelector('meta[name="dash-xsrf"]')?.content ??
  * Ask the server to do something.
  * @param {string} address
  * @param {object} [body]
- * @returns {Promise<object>} the answer; rejects with an Error that says what went wrong in words for people
+ * @returns {Promise<object>} the answer; rejects with an Error that says what went wrong in words for people, and has
+ *   `problems` ([place, what]) and the answer's `status`
  */
 export async function act(address, body = {}) {
   let answer;
@@ -19,7 +20,10 @@ export async function act(address, body = {}) {
     throw new Error("The server cannot be reached.");
   }
   const said = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error([said.detail ?? `The server answered ${answer.status}.`, said.reference ? `(${said.reference} in the log)` : ""].join(" ").trim());
+  if (!answer.ok) {
+    const error = new Error([said.detail ?? `The server answered ${answer.status}.`, said.reference ? `(${said.reference} in the log)` : ""].join(" ").trim());
+    throw Object.assign(error, { problems: said.problems ?? [], status: answer.status });
+  }
   return said;
 }
 
@@ -31,8 +35,8 @@ document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest
 
 // Keys ---------------------------------------------------------------------------------------------------------------
 
-const PLACES = { h: "/", p: "/pipelines", d: "/dashboards", n: "/pipelines/new" };
-const EVERYWHERE = [["g h", "Home"], ["g p", "Pipelines"], ["g d", "Dashboards"], ["g n", "New pipeline"], ["/", "Search"], ["Esc", "Close what is open"], ["?", "This list"]];
+const PLACES = { h: "/", p: "/pipelines", d: "/dashboards", s: "/sinks", a: "/alerts", n: "/pipelines/new" };
+const EVERYWHERE = [["g h", "Home"], ["g p", "Pipelines"], ["g d", "Dashboards"], ["g s", "Sinks"], ["g a", "Alerts"], ["g n", "New pipeline"], ["/", "Search"], ["Esc", "Close what is open"], ["?", "This list"]];
 /** @type {{title: string, keys: {key: string, text: string, act?: (event: KeyboardEvent) => void}[]}[]} */
 const own = [];
 let went = 0;

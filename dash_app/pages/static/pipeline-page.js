@@ -61,30 +61,6 @@ toggle?.addEventListener("click", () => setState(state === "paused" ? "active" :
 
 // Actions ---------------------------------------------------------------------------------------------------------
 
-function showSecret(place, { secret, script }) {
-  const box = document.createElement("div");
-  box.className = "secret-once";
-  const head = document.createElement("strong");
-  head.textContent = "The new secret, shown this once. The one before it stays valid too.";
-  box.append(head);
-  for (const [key, text] of [["new-secret", secret], ["new-script", script]]) {
-    const block = document.createElement("div");
-    block.className = "code-block";
-    const pre = document.createElement("pre");
-    pre.id = key;
-    pre.textContent = text;
-    const copy = document.createElement("button");
-    copy.className = "button small copy";
-    copy.type = "button";
-    copy.dataset.copy = `#${key}`;
-    copy.textContent = "Copy";
-    block.append(pre, copy);
-    box.append(block);
-  }
-  place.replaceChildren(box);
-  place.hidden = false;
-}
-
 document.addEventListener("click", async (event) => {
   const button = event.target instanceof Element ? event.target.closest("[data-act]") : null;
   if (!button) return;
@@ -93,10 +69,6 @@ document.addEventListener("click", async (event) => {
     const answer = await act(`${address}/actions/${button.dataset.act}`, button.dataset.body ? JSON.parse(button.dataset.body) : {});
     if (answer.refresh) refresh(true);
     if (answer.address) location.href = answer.address;
-    if (answer.secret) {
-      holding = true; // a refresh would take away what is shown this once
-      showSecret(document.querySelector("[data-secret]"), answer);
-    }
   } catch (error) {
     button.disabled = false;
     complain(error);
@@ -118,7 +90,6 @@ document.addEventListener("change", async (event) => {
 // What came -------------------------------------------------------------------------------------------------------
 
 const part = root.querySelector("[data-part]");
-let holding = false;
 /** Somebody has a list of choices open, as far as a page can tell: from a press or a key on it until a choice or its end. */
 let choosing = null;
 for (const kind of ["pointerdown", "keydown"]) {
@@ -130,7 +101,7 @@ for (const kind of ["pointerdown", "keydown"]) {
 for (const kind of ["change", "focusout"]) part.addEventListener(kind, () => (choosing = null));
 
 /** Somebody chooses, types or has a window open: what they are at must stay. */
-const busy = () => holding || Boolean(choosing?.isConnected) || Boolean(part.querySelector("dialog[open], [data-choose]:checked")) || (document.activeElement instanceof HTMLInputElement && document.activeElement.type !== "checkbox" && part.contains(document.activeElement));
+const busy = () => Boolean(choosing?.isConnected) || Boolean(part.querySelector("dialog[open], [data-choose]:checked")) || (document.activeElement instanceof HTMLInputElement && document.activeElement.type !== "checkbox" && part.contains(document.activeElement));
 let counts = "";
 let asked = 0;
 let timer = 0;
@@ -138,7 +109,7 @@ let timer = 0;
 /** Ask for this tab's part anew, not oftener than every two seconds and not behind somebody's selection or open menu. */
 function refresh(now = false) {
   const refreshes = tab === "overview" || part.querySelector("[data-refresh]");
-  if (!refreshes || holding) return;
+  if (!refreshes) return;
   if (timer && !now) return;
   clearTimeout(timer);
   timer = setTimeout(load, now ? 0 : Math.max(0, asked + REFRESH_EVERY - Date.now()));

@@ -31,6 +31,8 @@ class Reach:
     gate: Gate = field(default_factory=Gate)
     #: Replaces the usual certificate authorities.
     tls: ssl.SSLContext | None = None
+    #: The installation's mail server (`smtp://…`, `smtps://…`), for sinks that name none.
+    mail: str | None = field(default=None, repr=False)
 
     @classmethod
     def of(
@@ -41,9 +43,10 @@ class Reach:
         own_ports: frozenset[int] = frozenset(),
         resolver: Resolver = resolve,
         tls: ssl.SSLContext | None = None,
+        mail: str | None = None,
     ) -> Reach:
         """Reaches the public internet and the allowed networks; the arguments are those of `guarded_client`."""
-        return cls(Gate.of(allowed_networks, allow, own_ports, resolver), tls)
+        return cls(Gate.of(allowed_networks, allow, own_ports, resolver), tls, mail)
 
     def client(self, timeout: float = TIMEOUT_SECONDS) -> httpx.Client:
         """A blocking HTTP client, to be closed after use."""

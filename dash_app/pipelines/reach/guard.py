@@ -170,17 +170,17 @@ class GuardedTransport(httpx.BaseTransport):
     does not quietly fall back to connecting unchecked.
     """
 
-    def __init__(self, backend: GuardedBackend, tls: ssl.SSLContext) -> None:
+    def __init__(self, backend: GuardedBackend, tls: ssl.SSLContext, *, most: int = 20, kept: int = 5) -> None:
         self._pool = httpcore.ConnectionPool(
             ssl_context=tls,
-            max_connections=20,
-            max_keepalive_connections=5,
+            max_connections=most,
+            max_keepalive_connections=kept,
             keepalive_expiry=15,
             network_backend=backend,
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        with _as_httpx(request):
+        with as_httpx(request):
             answer = self._pool.handle_request(
                 httpcore.Request(
                     method=request.method,
@@ -230,7 +230,7 @@ class GuardedClient(httpx.Client):
                         response.close()
                 return response
             response.close()
-            request = _redirected(request, following)
+            request = redirected(request, following)
         raise httpx.TooManyRedirects(f"more than {MAX_REDIRECTS} redirects", request=request)
 
 
@@ -243,6 +243,7 @@ def guarded_client(
     tls: ssl.SSLContext | None = None,
     timeout: float = 30,
     gate: Gate | None = None,
+    transport: httpx.BaseTransport | None = None,
 ) -> httpx.Client:
     """A client that reaches the public internet and the allowed networks, and nothing else.
 
@@ -250,13 +251,16 @@ def guarded_client(
     reached without a check: the demo's own server on the loopback. `own_ports` are this program's ports, refused on
     this machine's addresses even where the network is allowed. `tls` replaces the usual certificate authorities,
     `resolver` the system's. No proxy, netrc or certificate is taken from the environment. `timeout` is in seconds, for
-    connecting and again for the whole answer.
+    connecting and again for the whole answer. `transport`: a guarded one to send through, whose connections outlive the
+    client, instead of a new one.
     Refusals are AddressNotAllowed; close the client after use.
     """
-    backend = GuardedBackend(gate or Gate.of(allowed_networks, allow, own_ports, resolver))
+    if transport is None:
+        backend = GuardedBackend(gate or Gate.of(allowed_networks, allow, own_ports, resolver))
+        transport = GuardedTransport(backend, tls or httpx.create_ssl_context(trust_env=False))
     cookies = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
     return GuardedClient(
-        transport=GuardedTransport(backend, tls or httpx.create_ssl_context(trust_env=False)),
+        transport=transport,
         trust_env=False,
         cookies=cookies,
         timeout=timeout,
@@ -264,7 +268,7 @@ def guarded_client(
     )
 
 
-def _redirected(request: httpx.Request, following: httpx.Request) -> httpx.Request:
+def redirected(request: httpx.Request, following: httpx.Request) -> httpx.Request:
     """The request that follows a redirect, without what must not go there."""
     before, after = request.url, following.url
     if after.scheme not in ("http", "https") or not after.host:
@@ -287,7 +291,7 @@ def _port(url: httpx.URL) -> int | None:
 
 
 @contextmanager
-def _as_httpx(request: httpx.Request) -> Iterator[None]:
+def as_httpx(request: httpx.Request) -> Iterator[None]:
     """Lets httpcore's errors pass as httpx's, which have the same names."""
     try:
         yield
@@ -305,9 +309,9 @@ class _Stream(httpx.SyncByteStream):
         self._answer = answer
 
     def __iter__(self) -> Iterator[bytes]:
-        with _as_httpx(self._request):
+        with as_httpx(self._request):
             yield from self._answer.iter_stream()
 
     def close(self) -> None:
-        with _as_httpx(self._request):
+        with as_httpx(self._request):
             self._answer.close()

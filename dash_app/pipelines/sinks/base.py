@@ -80,15 +80,28 @@ class Sink(Kind):
     tells_people: ClassVar[bool] = True
     #: Whether several records go in one message unless the sink's document says otherwise.
     batches: ClassVar[bool] = False
+    #: Whether messages of alerts bring a chart of what is watched along, as a PNG.
+    draws: ClassVar[bool] = False
+    #: Secrets of before that are still valid while the other side changes over, by option.
+    previous: Mapping[str, str]
 
     timeout_seconds = param.Number(
         default=15.0, bounds=(1, 60), doc="How long one attempt may take, in seconds, from connecting to the answer."
     )
 
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)  # type: ignore[no-untyped-call]
+        self.previous = {}
+
+    def generate_secrets(self) -> dict[str, str]:
+        """Secrets that are made for a new sink where none were brought along, by option: shown once."""
+        return {}
+
     def send(self, message: Message, reach: Reach) -> Answer:
         """One attempt; it blocks for `timeout_seconds` at most. Run it in a worker thread.
 
         Sent twice, the same message must do no harm where the other side allows for it: `message.id` goes along.
-        Raises Transient, Permanent or Gone; messages hold no secret and nothing that was found out of the network.
+        Raises Transient, Permanent or Gone; messages hold no secret and nothing that was found out of the network. What
+        went and came until then can go with the error for people to look at: `Transient("…", answer=Answer(…))`.
         """
         raise NotImplementedError

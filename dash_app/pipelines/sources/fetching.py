@@ -1,4 +1,4 @@
-"""One GET and what its answer means: a whole body, nothing new, or an error that says whether to try again.
+"""One request and what its answer means: a whole body, nothing new, or an error that says whether to try again.
 
 Nothing of an answer is used before all of it is there. Messages name the status and a piece of what the server said,
 without the query (it may hold keys) and without the secrets that were sent, should the server echo them.
@@ -6,16 +6,18 @@ without the query (it may hold keys) and without the secrets that were sent, sho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from urllib.parse import quote, quote_plus
 
 import httpx
 
-from dash_app.domain.errors import DashError, Permanent, TooLarge, Transient, UnsupportedEncoding
+from dash_app.domain.errors import DashError, Permanent, PollStopped, TooLarge, Transient, UnsupportedEncoding
 from dash_app.pipelines.sources.encodings import decode_body
+from dash_app.pipelines.sources.response_actions import SEARCHED, ResponseAction, action_for
 
 #: The longest that a server's Retry-After is believed, in seconds.
 MAX_RETRY_AFTER = 86_400.0
@@ -29,6 +31,8 @@ class HttpPollError(DashError):
 
     #: The status that the server answered; None where there was no answer.
     answer: int | None = None
+    #: The answer with the beginning of its body, for who looks at it; None where there was none.
+    seen: Fetched | None = None
 
 
 class HttpPollTransient(HttpPollError, Transient):
@@ -39,49 +43,79 @@ class HttpPollPermanent(HttpPollError, Permanent):
     """The poll failed, and will until somebody changes something."""
 
 
+class HttpPollStopped(HttpPollError, PollStopped):
+    """The poll failed, and is not to go on until somebody has looked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked. `params` are secret and put into the URL at the last moment; `content` is a body."""
+
+    method: str
+    url: httpx.URL
+    headers: Mapping[str, str]
+    content: bytes | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> str:
+        return f"{self.method} {shown(self.url)}"
+
+
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A whole answer. `body` has its Content-Encoding undone and is None where nothing changed (304)."""
+    """A whole answer. `body` has its Content-Encoding undone and is None where nothing changed (304); `ignored`: it is
+    empty because an action says that this answer means nothing."""
 
     url: httpx.URL
     status: int
     headers: httpx.Headers
     body: bytes | None
+    ignored: bool = False
 
 
 def fetch(
     client: httpx.Client,
-    url: httpx.URL,
-    headers: Mapping[str, str],
+    request: Request,
     *,
     timeout: float,
     limit: int,
     now: datetime,
     secrets: Iterable[str] = (),
+    actions: Sequence[ResponseAction] = (),
 ) -> Fetched:
-    """The answer to GET `url`; at most `limit` bytes; `timeout` in seconds. HttpPollTransient or HttpPollPermanent."""
+    """The answer; at most `limit` bytes; `timeout` in seconds. Raises HttpPollTransient, -Permanent or -Stopped."""
+    url = request.url.copy_merge_params(dict(request.params)) if request.params else request.url
+    asked = request.shown
     try:
-        request = client.build_request("GET", url, headers=dict(headers), timeout=timeout)
-        response = client.send(request, stream=True)
+        made = client.build_request(
+            request.method, url, headers=dict(request.headers), content=request.content, timeout=timeout
+        )
+        response = client.send(made, stream=True)
         try:
-            if response.status_code == 304 and ("if-none-match" in headers or "if-modified-since" in headers):
-                return Fetched(response.url, 304, response.headers, None)
+            if response.status_code == 304 and _is_conditional(request):
+                return Fetched(_without(response.url, request.params), 304, response.headers, None)
             if not response.is_success:
-                raise _refused(response, now, secrets)
+                return _refused(request, response, now, secrets, actions)
             body = decode_body(_read(response, limit), response.headers.get("content-encoding"), limit)
         finally:
             response.close()
     except TooLarge:
-        raise HttpPollPermanent(f"GET {shown(url)}: the answer is larger than {limit} bytes (max_bytes)") from None
+        raise HttpPollPermanent(f"{asked}: the answer is larger than {limit} bytes (max_bytes)") from None
     except UnsupportedEncoding as error:
-        raise HttpPollTransient(f"GET {shown(url)}: {error.message}") from None
+        raise HttpPollTransient(f"{asked}: {error.message}") from None
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
-        raise HttpPollPermanent(f"GET {shown(url)}: the request cannot be made ({type(error).__name__})") from error
+        raise HttpPollPermanent(f"{asked}: the request cannot be made ({type(error).__name__})") from error
     except httpx.TooManyRedirects as error:
-        raise HttpPollPermanent(f"GET {shown(url)}: {error}") from error
+        raise HttpPollPermanent(f"{asked}: {error}") from error
     except httpx.HTTPError as error:
-        raise HttpPollTransient(f"GET {shown(url)}: {_reason(error, timeout)}") from error
-    return Fetched(response.url, response.status_code, response.headers, body)
+        raise HttpPollTransient(f"{asked}: {_reason(error, timeout)}") from error
+    found = Fetched(_without(response.url, request.params), response.status_code, response.headers, body)
+    if any(action.content for action in actions):
+        return _acted(request, found, body[:SEARCHED].decode("utf-8", "replace"), now, secrets, actions)
+    if actions:
+        return _acted(request, found, "", now, secrets, actions)
+    return found
 
 
 def shown(url: httpx.URL) -> str:
@@ -114,42 +148,125 @@ def _read(response: httpx.Response, limit: int) -> bytes:
     return b"".join(pieces)
 
 
-def _refused(response: httpx.Response, now: datetime, secrets: Iterable[str]) -> HttpPollError:
-    status = response.status_code
-    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
-    message = f"GET {shown(response.url)} answered {status} {phrase}".rstrip()
-    if piece := _piece(response, secrets):
+def _is_conditional(request: Request) -> bool:
+    return "if-none-match" in request.headers or "if-modified-since" in request.headers
+
+
+def _without(url: httpx.URL, params: Mapping[str, str]) -> httpx.URL:
+    """The URL without what was put in for this request alone: neither payloads nor cursors may hold it."""
+    for name in params:
+        if name in url.params:
+            url = url.copy_remove_param(name)
+    return url
+
+
+def _refused(
+    request: Request,
+    response: httpx.Response,
+    now: datetime,
+    secrets: Iterable[str],
+    actions: Sequence[ResponseAction],
+) -> Fetched:
+    text = _beginning(response)
+    found = Fetched(_without(response.url, request.params), response.status_code, response.headers, b"")
+    if action_for(actions, response.status_code, text) is not None:
+        return _acted(request, found, text, now, secrets, actions)
+    again = response.status_code in _AGAIN or response.status_code >= 500
+    raise _error(HttpPollTransient if again else HttpPollPermanent, request, found, text, now, secrets)
+
+
+def _acted(
+    request: Request,
+    found: Fetched,
+    text: str,
+    now: datetime,
+    secrets: Iterable[str],
+    actions: Sequence[ResponseAction],
+) -> Fetched:
+    """The answer as the actions read it."""
+    action = action_for(actions, found.status, text)
+    if action is None:
+        return found
+    if action == "ignore":
+        return Fetched(found.url, found.status, found.headers, b"", ignored=True)
+    kinds: Mapping[str, type[HttpPollError]] = {
+        "retry": HttpPollTransient,
+        "fail": HttpPollPermanent,
+        "stop": HttpPollStopped,
+    }
+    raise _error(kinds[action], request, found, text, now, secrets, action)
+
+
+def _error(
+    kind: type[HttpPollError],
+    request: Request,
+    found: Fetched,
+    text: str,
+    now: datetime,
+    secrets: Iterable[str],
+    action: str = "",
+) -> HttpPollError:
+    phrase = HTTPStatus(found.status).phrase if found.status in set(HTTPStatus) else ""
+    message = f"{request.method} {shown(found.url)} answered {found.status} {phrase}".rstrip()
+    if piece := masked(text, secrets):
         message += f": {piece}"
+    if action:
+        message += f" (response_actions: {action})"
     error: HttpPollError
-    if status in _AGAIN or status >= 500:
-        error = HttpPollTransient(message, retry_after=retry_after(response.headers.get("retry-after"), now))
+    if kind is HttpPollTransient:
+        error = HttpPollTransient(message, retry_after=retry_after(found.headers.get("retry-after"), now))
     else:
-        error = HttpPollPermanent(message)
-    error.answer = status
+        error = kind(message)
+    error.answer = found.status
+    error.seen = replace(found, body=text.encode())
     return error
 
 
-def _piece(response: httpx.Response, secrets: Iterable[str]) -> str:
-    """The beginning of what the server said, on one line; nothing where it is encoded or breaks off."""
+def _beginning(response: httpx.Response) -> str:
+    """The beginning of what the server said; nothing where it breaks off or cannot be decoded."""
     raw = b""
-    if response.headers.get("content-encoding", "identity") == "identity":
-        try:
-            for part in response.iter_raw(chunk_size=1024):
-                raw += part
-                if len(raw) >= 4096:
-                    break
-        except httpx.HTTPError:
-            pass  # the status is what matters, and it is there
-    text = raw[:4096].decode("utf-8", "replace")
+    try:
+        for part in response.iter_raw(chunk_size=4096):
+            raw += part
+            if len(raw) >= SEARCHED:
+                break
+        encoding = response.headers.get("content-encoding", "identity")
+        if encoding != "identity":
+            raw = decode_body(raw, encoding, 16 * SEARCHED)
+    except (httpx.HTTPError, TooLarge, UnsupportedEncoding):
+        return ""  # the status is what matters, and it is there
+    return raw[:SEARCHED].decode("utf-8", "replace")
+
+
+def masked(text: str, secrets: Iterable[str], limit: int = _PIECE) -> str:
+    """The beginning of a text on one line, without the secrets that a server may echo."""
+    text = without_secrets(text, secrets)[: 20 * limit]
+    text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """A text with every secret in it replaced by ***."""
     for secret in sorted(_telling(secrets), key=len, reverse=True):
         text = text.replace(secret, "***")
-    text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-    return text if len(text) <= _PIECE else text[:_PIECE] + "…"
+    return text
+
+
+def without_secret_bytes(body: bytes, secrets: Iterable[str]) -> bytes:
+    """As `without_secrets`, of a body."""
+    for secret in sorted(_telling(secrets), key=len, reverse=True):
+        body = body.replace(secret.encode(), b"***")
+    return body
 
 
 def _telling(secrets: Iterable[str]) -> set[str]:
-    """The secrets and their words: a server may echo the token of 'Bearer …' alone."""
-    return {part for secret in secrets for part in (secret, *secret.split()) if len(part) > 3}
+    """The secrets and their words, also as they look in a URL: a server may echo the token of 'Bearer …' alone."""
+    parts = {part for secret in secrets for part in (secret, *secret.split()) if len(part) > 3}
+    return {
+        form
+        for part in parts
+        for form in (part, quote(part), quote(part, safe=""), quote_plus(part), quote_plus(part, safe="/"))
+    }
 
 
 def _reason(error: httpx.HTTPError, timeout: float) -> str:

@@ -18,7 +18,8 @@ from dash_app.domain.errors import Invalid
 from dash_app.domain.kinds import Kind
 from dash_app.pipelines.sources import selecting
 
-#: Where the next page is: {} for the first, {"params": {name: text}} beside the source's own, or {"url": all of it}.
+#: Where the next page is: {} for the first; {"params": {name: text}} beside the source's own; {"body": {path: value}},
+#: what is put into the source's own JSON; or {"url": all of it}.
 Position = Mapping[str, Any]
 
 _END = (None, "", False, 0, "0")
@@ -35,6 +36,13 @@ _CURSOR_PLACES = (
     ("pagination.next_cursor", "cursor"),
     ("nextPageToken", "pageToken"),
     ("next_page_token", "page_token"),
+)
+#: Places of a page's number and of the number of pages, and the parameter that asks for a page.
+_PAGE_PLACES = (
+    *(("page", "total_pages", "page"), ("page", "pages", "page"), ("current_page", "last_page", "page")),
+    *(("meta.page", "meta.total_pages", "page"), ("meta.current_page", "meta.last_page", "page")),
+    *(("meta.current_page", "meta.total_pages", "page"), ("pagination.page", "pagination.total_pages", "page")),
+    *(("pagination.page", "pagination.pages", "page"), ("pagination.current_page", "pagination.total_pages", "page")),
 )
 
 
@@ -72,7 +80,19 @@ class Paginator(Kind):
             text = getattr(self, name)
             if text and (wrong := selecting.problem(text)):
                 found.append((name, wrong))
-        return found
+        return found + [
+            (name, wrong) for name in self.body_paths if (wrong := selecting.place_problem(getattr(self, name)))
+        ]
+
+    @property
+    def body_paths(self) -> tuple[str, ...]:
+        """The options that name a place in the request's JSON."""
+        return tuple(name for name in self.options() if name.endswith("_body_path") and getattr(self, name))
+
+    @property
+    def sends_body(self) -> bool:
+        """Whether it puts something into the request's JSON, so that there has to be one."""
+        return bool(self.body_paths)
 
 
 class SinglePage(Paginator):
@@ -88,6 +108,7 @@ class PageNumber(Paginator):
     paths = ("total_path", "has_more_path")
 
     page_param = param.String(default="page", doc="The parameter with the page's number.")
+    page_body_path = param.String(default="", doc="The place in the request's JSON for it, instead of a parameter.")
     base_page = param.Integer(default=1, bounds=(0, None), doc="The number of the first page.")
     page_size_param = param.String(default="per_page", doc="The parameter with the page's size, sent with page_size.")
     page_size = param.Integer(default=None, bounds=(1, None), allow_None=True, doc="Records to ask for in a page.")
@@ -98,7 +119,7 @@ class PageNumber(Paginator):
         return self._at(self.base_page)
 
     def following(self, position: Position, answer: Answer) -> Position | None:
-        page = int(position["params"][self.page_param])
+        page = int(_sent(position, self.page_param, self.page_body_path))
         total = _whole(answer.document, self.total_path)
         # A short page is no sign of the end: many APIs cap the size below what was asked for.
         if (
@@ -111,6 +132,8 @@ class PageNumber(Paginator):
 
     def _at(self, page: int) -> Position:
         size = {} if self.page_size is None else {self.page_size_param: str(self.page_size)}
+        if self.page_body_path:
+            return {"body": {self.page_body_path: page}} | ({"params": size} if size else {})
         return {"params": {self.page_param: str(page)} | size}
 
 
@@ -125,6 +148,8 @@ class Offset(Paginator):
     limit_param = param.String(default="limit", doc="The parameter with the limit.")
     offset = param.Integer(default=0, bounds=(0, None), doc="The offset of the first record.")
     offset_param = param.String(default="offset", doc="The parameter with the offset.")
+    limit_body_path = param.String(default="", doc="The place in the request's JSON for the limit.")
+    offset_body_path = param.String(default="", doc="The place in the request's JSON for the offset.")
     total_path = param.String(default="", doc="The path to the number of records. Empty: until a page is empty.")
     has_more_path = param.String(default="", doc="The path to a true or false that says whether more follows.")
 
@@ -133,7 +158,7 @@ class Offset(Paginator):
 
     def following(self, position: Position, answer: Answer) -> Position | None:
         # By what came, not by what was asked for: a server that caps the limit would otherwise make us skip records.
-        reached = int(position["params"][self.offset_param]) + (answer.count or 0)
+        reached = int(_sent(position, self.offset_param, self.offset_body_path)) + (answer.count or 0)
         total = _whole(answer.document, self.total_path)
         if (
             not answer.count
@@ -144,7 +169,17 @@ class Offset(Paginator):
         return self._at(reached)
 
     def _at(self, offset: int) -> Position:
-        return {"params": {self.offset_param: str(offset), self.limit_param: str(self.limit)}}
+        params: dict[str, str] = {}
+        body: dict[str, int] = {}
+        for value, name, place in (
+            (offset, self.offset_param, self.offset_body_path),
+            (self.limit, self.limit_param, self.limit_body_path),
+        ):
+            if place:
+                body[place] = value
+            else:
+                params[name] = str(value)
+        return ({"params": params} if params else {}) | ({"body": body} if body else {})
 
 
 class Cursor(Paginator):
@@ -155,12 +190,13 @@ class Cursor(Paginator):
 
     cursor_path = param.String(default="cursors.next", doc="The path to the next page's cursor in the answer.")
     cursor_param = param.String(default="cursor", doc="The parameter that sends it back.")
+    cursor_body_path = param.String(default="", doc="The place in the request's JSON for it, instead of a parameter.")
     has_more_path = param.String(default="", doc="The path to a true or false that says whether more follows.")
 
     def following(self, position: Position, answer: Answer) -> Position | None:
         if _is_over(answer.document, self.has_more_path):
             return None
-        return _by_cursor(answer, self.cursor_path, self.cursor_param)
+        return _by_cursor(answer, self.cursor_path, self.cursor_param, self.cursor_body_path)
 
 
 class JsonLink(Paginator):
@@ -187,17 +223,43 @@ class HeaderLink(Paginator):
 
 class Auto(Paginator):
     kind = "auto"
-    summary = "Looks in every answer for a Link header, a link or a cursor in the usual places; else one page."
+    summary = "Looks in every answer for a link, a cursor or the page's number in the usual places; else one page."
     looks = True
 
     def following(self, position: Position, answer: Answer) -> Position | None:
-        found = _by_header(answer, "next")
-        for place in _LINK_PLACES:
-            # A bare word under 'next' is a cursor of a parameter nobody named; only what looks like a link is one.
-            found = found or _by_link(answer, place, certain=False)
-        for place, name in _CURSOR_PLACES:
-            found = found or _by_cursor(answer, place, name)
-        return found
+        found = detect(answer)
+        return found.following if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """How an answer says that it goes on: where, the paginator that would follow it, and a sentence about it."""
+
+    following: Position
+    paginator: Mapping[str, Any]
+    why: str
+
+
+def detect(answer: Answer) -> Detected | None:
+    """Where the next page is by what this answer says of itself; None where it says nothing, or that it is the last."""
+    if found := _by_header(answer, "next"):
+        return Detected(found, {"type": "header_link"}, "the header Link names the next page")
+    for place in _LINK_PLACES:
+        # A bare word under 'next' is a cursor of a parameter nobody named; only what looks like a link is one.
+        if found := _by_link(answer, place, certain=False):
+            document = {"type": "json_link", "next_url_path": place}
+            return Detected(found, document, f"the answer has a link to the next page at {place}")
+    for place, name in _CURSOR_PLACES:
+        if found := _by_cursor(answer, place, name):
+            document = {"type": "cursor", "cursor_path": place, "cursor_param": name}
+            return Detected(found, document, f"the answer has the next page's cursor at {place}")
+    for place, pages, name in _PAGE_PLACES:
+        number, total = _whole(answer.document, place), _whole(answer.document, pages)
+        if number is not None and total is not None and 0 <= number < total:
+            following = {"params": {name: str(number + 1)}}
+            paged = {"type": "page_number", "page_param": name, "total_path": pages}
+            return Detected(following, paged, f"the answer is page {number} of {total} by {place} and {pages}")
+    return None
 
 
 PAGINATORS: dict[str, type[Paginator]] = {
@@ -229,11 +291,16 @@ def _by_link(answer: Answer, path: str, certain: bool = True) -> Position | None
     return {"url": str(answer.url.join(link))}
 
 
-def _by_cursor(answer: Answer, path: str, name: str) -> Position | None:
+def _by_cursor(answer: Answer, path: str, name: str, place: str = "") -> Position | None:
     cursor = _at(answer.document, path)
-    if cursor in _END or not isinstance(cursor, str | int | float):
+    if isinstance(cursor, dict | list) or cursor in _END or not isinstance(cursor, str | int | float):
         return None
-    return {"params": {name: str(cursor)}}
+    return {"body": {place: cursor}} if place else {"params": {name: str(cursor)}}
+
+
+def _sent(position: Position, name: str, place: str) -> Any:
+    """What a position sends under a parameter, or at a place in the request's JSON."""
+    return position["body"][place] if place else position["params"][name]
 
 
 def _whole(document: Any, path: str) -> int | None:

@@ -6,13 +6,13 @@ may also be written as dlt's users do, without the leading `$.`.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dash_app.domain.errors import Invalid
 from dash_app.domain.paths import parse_path
 from dash_app.domain.specs import PathStep
+from dash_app.pipelines.xml_document import Element
 
 Path = tuple[PathStep, ...]
 
@@ -33,12 +33,26 @@ def problem(text: str) -> str | None:
     return None
 
 
-def document(body: bytes) -> Any:
-    """The JSON document in a body; ValueError where there is none, or one nested too deeply to be read."""
-    try:
-        return json.loads(body)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+def place_problem(text: str) -> str | None:
+    """What is wrong with a path that names one place in an object, or None."""
+    if wrong := problem(text):
+        return wrong
+    if not (steps := parse(text)) or not all(isinstance(step, str) for step in steps):
+        return "leads through names alone, such as variables.cursor"
+    return None
+
+
+def put(node: Any, text: str, value: Any) -> Any:
+    """A copy of an object with `value` at a place that `place_problem` has nothing against."""
+    made = dict(node) if isinstance(node, Mapping) else {}
+    place = made
+    *above, last = parse(text)
+    for step in above:
+        inner = place.get(step)
+        place[step] = dict(inner) if isinstance(inner, Mapping) else {}
+        place = place[step]
+    place[last] = value
+    return made
 
 
 def values(node: Any, path: Iterable[PathStep]) -> list[Any]:
@@ -67,7 +81,7 @@ def records(node: Any, path: Path) -> list[Any] | None:
     for place in places:
         if isinstance(place, list):
             found += place
-        elif isinstance(place, dict) and wild:
+        elif isinstance(place, dict) and wild and not isinstance(place, Element):
             found += place.values()
         elif place is not None:
             found.append(place)
@@ -75,6 +89,8 @@ def records(node: Any, path: Path) -> list[Any] | None:
 
 
 def _step(node: Any, step: PathStep) -> Iterable[Any]:
+    if step is None and isinstance(node, Element):
+        return (node,)
     if step is None:
         return node if isinstance(node, list) else node.values() if isinstance(node, dict) else ()
     if isinstance(step, str):

@@ -12,6 +12,8 @@ from dash_app.app import App
 from dash_app.pipelines.query import Queries
 from dash_app.web.access import Access
 from dash_app.web.api import (
+    alert_mutes,
+    alerts,
     comparisons,
     dashboard_annotations,
     dashboard_versions,
@@ -26,7 +28,12 @@ from dash_app.web.api import (
     preferences,
     querying,
     replays,
+    reports,
+    sink_deliveries,
+    sinks,
+    sources,
     templates,
+    uploads,
 )
 from dash_app.web.api.docs import DocsHandler, OpenApiHandler, rendered
 from dash_app.web.api.handler import Api, MissingHandler, OperationHandler
@@ -38,9 +45,16 @@ __all__ = ["OPERATIONS", "Api", "Operation", "routes"]
 #: All there are.
 OPERATIONS: tuple[Operation, ...] = (
     *pipelines.OPERATIONS,
+    *sources.OPERATIONS,
+    *uploads.OPERATIONS,
     *mappings.OPERATIONS,
     *comparisons.OPERATIONS,
     *replays.OPERATIONS,
+    *sinks.OPERATIONS,
+    *sink_deliveries.OPERATIONS,
+    *alerts.OPERATIONS,
+    *alert_mutes.OPERATIONS,
+    *reports.OPERATIONS,
     *drift.OPERATIONS,
     *data.OPERATIONS,
     *lineage.OPERATIONS,

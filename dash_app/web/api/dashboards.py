@@ -106,7 +106,7 @@ _PROPERTIES: dict[str, Schema] = {
     "refresh": {"description": "live, off, or how often it is read again, from 5s to 1h."},
     "timezone": {"description": "An IANA name; left out: the viewer's."},
     "templating": {"description": "Variables: list of name, type (query, custom, text, interval) and what they offer."},
-    "annotations": {"description": "Sources of annotations: list of name, source (manual, query, replays)."},
+    "annotations": {"description": "Sources of annotations: list of name, source (manual, query, replays, alerts)."},
     "links": {"description": "title and url of links beside the dashboard's title."},
     "tiles": {
         "description": f"Up to {MAX_TILES} tiles: id, kind ({', '.join(TILES.names())}), title, gridPos, query or "

@@ -186,6 +186,8 @@ class OperationHandler(ProblemHandler):
         self._operations = operations
         self._pieces: list[bytes] = []
         self._size = 0
+        operation = operations.get(str(self.request.method))
+        self._most = (operation.binary if operation else 0) or MAX_BODY
 
     def prepare(self) -> None:
         # The server's own bound would hang up on the sender without an answer.
@@ -194,13 +196,13 @@ class OperationHandler(ProblemHandler):
     def data_received(self, chunk: bytes) -> None:
         # What is too large is read and dropped for a bounded while, so that the sender comes to read the answer.
         self._size += len(chunk)
-        if self._size <= MAX_BODY:
+        if self._size <= self._most:
             self._pieces.append(chunk)
             return
         self._pieces.clear()
         if self._size > DRAIN_BYTES and not self._finished:
             self.set_header("Connection", "close")
-            self.fail(_too_large())
+            self.fail(_too_large(self._most))
 
     async def _answer(self, **path: str) -> None:
         try:
@@ -239,6 +241,7 @@ class OperationHandler(ProblemHandler):
             base_url=self._api.app.settings.public_url or f"{self.request.protocol}://{self.request.host}",
             xsrf=access.xsrf(who),
             stack=ExitStack(),
+            raw=raw if operation.binary else b"",
         )
         return await self._api.perform(call, self._key(operation, who, raw))
 
@@ -255,8 +258,8 @@ class OperationHandler(ProblemHandler):
         return who
 
     def _body(self, operation: Operation) -> dict[str, Any]:
-        if self._size > MAX_BODY:
-            raise _too_large()
+        if self._size > self._most:
+            raise _too_large(self._most)
         if operation.body is None:
             return {}
         if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -277,8 +280,8 @@ class OperationHandler(ProblemHandler):
         return IdempotencyKey(self._api.app.vault, who.team, who.user, text, request)
 
 
-def _too_large() -> TooLarge:
-    return TooLarge(f"a body has at most {MAX_BODY:,} bytes here")
+def _too_large(most: int) -> TooLarge:
+    return TooLarge(f"a body has at most {most:,} bytes here")
 
 
 def _path_text(value: str) -> str:

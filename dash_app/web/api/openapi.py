@@ -16,6 +16,8 @@ from dash_app.web.api.shapes import PROBLEM
 from dash_app.web.problems import CONTENT_TYPE
 
 PREFIX = "/api/v1"
+#: What bodies are that are taken as they are.
+BINARY = "application/offset+octet-stream"
 
 _ABOUT = f"""\
 Pipelines take in payloads, mappings make records of them, queries and dashboards show them.
@@ -44,7 +46,14 @@ _PATHS = {
     "dashboard": "A dashboard's uid.",
     "comparison": "A comparison's id.",
     "annotation": "An annotation's id.",
+    "upload": "An upload's id.",
     "template": "The name of a template.",
+    "sink": "A sink's id or slug.",
+    "delivery": "A message's id.",
+    "alert": "A rule's id or slug.",
+    "silence": "A silence's id.",
+    "window": "A maintenance window's id.",
+    "report": "A report's id or slug.",
 }
 _ERRORS = {
     "400": "The request cannot be understood.",
@@ -53,7 +62,7 @@ _ERRORS = {
     "404": "There is nothing here, or nothing that you may see.",
     "409": "The name is taken, or it does not go with the state that things are in.",
     "412": "If-Match names another revision than the one stored.",
-    "413": "The body is larger than 2 MiB.",
+    "413": "The body is larger than is taken here: 2 MiB, where nothing else is said.",
     "415": "The body has a Content-Encoding.",
     "422": "The document is not valid; `errors` names each place.",
     "429": "Too many requests; see Retry-After.",
@@ -113,8 +122,15 @@ def _operation(one: Operation) -> dict[str, Any]:
         parameters.append(_header(HEADER, "Makes sending this again safe: the same key gets the same answer."))
     if one.matched:
         parameters.append(_header("If-Match", "The ETag that the change is meant for."))
+    parameters += [_header(name, said) for name, said in one.reads.items()]
     if parameters:
         made["parameters"] = parameters
+    if one.binary:
+        made["requestBody"] = {
+            "required": True,
+            "description": f"At most {one.binary:,} bytes, as they are.",
+            "content": {BINARY: {"schema": {"type": "string", "contentMediaType": BINARY}}},
+        }
     if one.body is not None:
         made["requestBody"] = {
             "required": bool(one.body.get("required")),
@@ -140,7 +156,7 @@ def _responses(one: Operation) -> dict[str, Any]:
         good["headers"] = {"ETag": {"schema": {"type": "string"}, "description": "The revision."}}
     statuses = ["400", "401", "403", "503"]
     statuses += ["404"] if "{" in one.path or one.name == "run_query" else []
-    statuses += ["413", "415", "422"] if one.body is not None else []
+    statuses += ["413", "415", "422"] if one.body is not None else ["413", "415"] if one.binary else []
     statuses += ["422"] if one.keyed and one.body is None else []
     statuses += ["409"] if one.method in ("POST", "PATCH", "PUT") else []
     statuses += ["412"] if one.matched else []

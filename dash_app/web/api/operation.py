@@ -78,6 +78,10 @@ class Operation:
     media: tuple[str, ...] = ()
     #: Whether texts of the body may hold U+0000 (payloads that are tried out may).
     raw_text: bool = False
+    #: The most bytes of a body that is taken as it is, in `Call.raw`; 0: bodies are JSON.
+    binary: int = 0
+    #: Headers that it reads, with what they say.
+    reads: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -96,6 +100,8 @@ class Call:
     base_url: str
     xsrf: str
     stack: ExitStack
+    #: The body of an operation that takes bytes.
+    raw: bytes = b""
     after: list[Callable[[], None]] = field(default_factory=list)
     _unit: Unit | None = None
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from dash_app.domain.errors import Conflict
 from dash_app.domain.specs import Pipeline, PipelineStats
-from dash_app.pipelines import setup
+from dash_app.pipelines import hook_trial, setup
 from dash_app.pipelines.drift import set_policy
 from dash_app.pipelines.sources.webhook import Webhook
-from dash_app.storage import catalog, sightings
+from dash_app.storage import catalog, ledger, sightings, streams
 from dash_app.web.api import drift, shapes
 from dash_app.web.api.operation import PAGED, Answer, Call, Operation, uuid_of
 from dash_app.web.api.schema import array_of, define, nullable, object_of, page_of
@@ -40,7 +41,14 @@ def get_pipeline(call: Call) -> Any:
 
 
 def _with_drift(call: Call, one: Pipeline) -> dict[str, Any]:
-    return {**_with_stats(call, one), "drift": sightings.look(call.unit, one.id).policy}
+    drift_policy = sightings.look(call.unit, one.id).policy
+    return {**_with_stats(call, one), "drift": drift_policy, "stream": _stream(call, one)}
+
+
+def _stream(call: Call, one: Pipeline) -> dict[str, Any] | None:
+    """Where the pipeline's stream stands; None where its source is none, or no worker has begun it yet."""
+    found = streams.stream(call.unit, one.id)
+    return None if found is None else {name: getattr(found, name) for name in found.__slots__}
 
 
 def update_pipeline(call: Call) -> Any:
@@ -85,6 +93,30 @@ def rotate_secret(call: Call) -> Any:
 def retire_secret(call: Call) -> Any:
     setup.retire_secret(call.unit, call.app, call.pipeline().id, call.principal)
     return Answer()
+
+
+def test_pipeline(call: Call) -> Any:
+    with call.app.database.team(call.principal.team) as unit:
+        pipeline = catalog.pipeline(unit, call.path["pipeline"]).id
+    body, content_type = call.body.get("body"), call.body.get("content_type") or "application/json"
+    made = hook_trial.try_hook(call.app, call.principal.team, pipeline, body, content_type)
+    return {
+        "status": int(made.status),
+        "answer": dict(made.answer),
+        "request": {"headers": dict(made.headers), "body": made.body},
+        "seconds": round(made.seconds, 4),
+        "warnings": list(made.warnings),
+    }
+
+
+def poll_pipeline(call: Call) -> Any:
+    found = call.pipeline()
+    if ledger.poll(call.unit, found.id) is None:
+        raise Conflict("this pipeline's source is not polled")
+    if found.state != "active":
+        raise Conflict("a paused pipeline is not polled; resume it")
+    ledger.poll_now(call.unit, found.id)
+    return _with_stats(call, found)
 
 
 def list_source_kinds(call: Call) -> Any:
@@ -162,8 +194,29 @@ _UPDATE = object_of(
     required=(),
     closed=True,
 )
+_STREAM = object_of(
+    {
+        "state": {
+            "type": "string",
+            "enum": ["connecting", "connected", "waiting", "failed"],
+            "description": "waiting: it will be tried again; failed: so it will, but somebody has to change something.",
+        },
+        "since": shapes.TIME,
+        "error": {"type": "string", "description": "Why it is not connected, or not read."},
+        "next_at": {**nullable(shapes.TIME), "description": "When it is tried again."},
+        "owner": {"type": "string", "description": "The worker that has it; empty: none."},
+        "failures": {**shapes.COUNT, "description": "In a row."},
+        "failing_since": nullable(shapes.TIME),
+        "messages": shapes.COUNT,
+        "bytes": shapes.COUNT,
+        "refused": {**shapes.COUNT, "description": "Messages that were too large."},
+        "last_message": nullable(shapes.TIME),
+    },
+    description="Where the stream of a source that stays connected stands; null for others.",
+)
 _PIPELINE = define(
-    "PipelineWithDrift", {"allOf": [shapes.PIPELINE, object_of({"drift": drift.POLICY})], "type": "object"}
+    "PipelineWithDrift",
+    {"allOf": [shapes.PIPELINE, object_of({"drift": drift.POLICY, "stream": nullable(_STREAM)})], "type": "object"},
 )
 _KIND = object_of(
     {
@@ -182,6 +235,23 @@ _SCHEME = object_of(
         "default": {"type": "boolean"},
         "options": shapes.OBJECT,
     }
+)
+_TRIAL = define(
+    "WebhookTrial",
+    object_of(
+        {
+            "status": {"type": "integer"},
+            "answer": {"type": "object", "description": "What a sender would be answered."},
+            "request": object_of(
+                {
+                    "headers": {"type": "object", "description": "Without what is secret in them."},
+                    "body": shapes.TEXT,
+                }
+            ),
+            "seconds": {"type": "number"},
+            "warnings": array_of(shapes.TEXT),
+        }
+    ),
 )
 _TAG = "Pipelines"
 _READ, _WRITE = "pipelines.read", "pipelines.write"
@@ -309,6 +379,43 @@ OPERATIONS = (
         _WRITE,
         retire_secret,
         status=204,
+    ),
+    Operation(
+        "POST",
+        "/pipelines/{pipeline}/test",
+        "test_pipeline",
+        _TAG,
+        "Send a signed sample to a webhook",
+        _WRITE,
+        test_pipeline,
+        _TRIAL,
+        body=object_of(
+            {
+                "body": {
+                    "type": ["string", "null"],
+                    "maxLength": hook_trial.MAX_SAMPLE,
+                    "description": "Left out: a sample as this scheme's senders send it.",
+                },
+                "content_type": {"type": ["string", "null"], "maxLength": 200},
+            },
+            required=(),
+            closed=True,
+        ),
+        detail="It is signed with the newest secret and goes the road of every delivery, so that it becomes a payload; "
+        "what a sender would be answered stands in `status` and `answer`. 404 where the source is no webhook.",
+    ),
+    Operation(
+        "POST",
+        "/pipelines/{pipeline}/poll",
+        "poll_pipeline",
+        _TAG,
+        "Have a polled source asked now",
+        _WRITE,
+        poll_pipeline,
+        shapes.PIPELINE,
+        keyed=True,
+        tagged=True,
+        detail="The next run begins within a second, instead of when it is due.",
     ),
     Operation(
         "GET",

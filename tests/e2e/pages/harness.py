@@ -26,6 +26,8 @@ def environment(url: str, port: int, folder: str) -> dict[str, str]:
         "DASH_ADMIN_EMAIL": EMAIL,
         "DASH_ADMIN_PASSWORD": PASSWORD,
         "DASH_DATA_DIR": folder,
+        # What is sent out is received by the tests.
+        "DASH_ALLOWED_NETWORKS": "127.0.0.0/8",
     }
 
 

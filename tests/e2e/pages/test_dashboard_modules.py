@@ -61,7 +61,18 @@ def test_a_range_in_words(blank: Page, said: str, start: str, end: str, words: s
 
 
 @pytest.mark.parametrize(
-    "said", ["", "sometime", "2026-02-31", "5 Mar to 1 Mar", "now to now-1h", "25:00 to 26:00", "a to b to c", "ma 2026x", "Q5"]
+    "said",
+    [
+        "",
+        "sometime",
+        "2026-02-31",
+        "5 Mar to 1 Mar",
+        "now to now-1h",
+        "25:00 to 26:00",
+        "a to b to c",
+        "ma 2026x",
+        "Q5",
+    ],
 )
 def test_what_is_no_range(blank: Page, said: str) -> None:
     assert run(blank, "range-text.js", f"return m.parseRange({said!r}, {{now: {NOW}, zone: 'Europe/Oslo'}})") is None

@@ -8,6 +8,7 @@ import pytest
 
 from dash_app.domain.changes import (
     AccessChanged,
+    AlertChanged,
     AnnotationsChanged,
     Change,
     DashboardChanged,
@@ -16,6 +17,7 @@ from dash_app.domain.changes import (
     PresenceChanged,
     ReplayMoved,
     RowsAdded,
+    SinkChanged,
     decode,
     encode,
 )
@@ -31,6 +33,8 @@ MESSAGES: list[Change] = [
     DashboardChanged(str(new_id())),
     AnnotationsChanged(str(new_id())),
     PresenceChanged(str(new_id())),
+    SinkChanged(str(new_id())),
+    AlertChanged(str(new_id())),
     AccessChanged(str(new_id())),
 ]
 

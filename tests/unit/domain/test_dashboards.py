@@ -196,7 +196,7 @@ def test_values_before_anybody_chooses() -> None:
     ("source", "place"),
     [
         ({"name": "", "source": "manual"}, "name"),
-        ({"name": "a", "source": "alerts"}, "source"),
+        ({"name": "a", "source": "weather"}, "source"),
         ({"name": "a", "source": "manual", "query": {}}, "query"),
         ({"name": "a", "source": "query"}, "query"),
         ({"name": "a", "source": "query", "query": {"pipeline": "w", "limit": 501}}, "query.limit"),
@@ -259,7 +259,7 @@ def test_names_and_kinds_of_sources_are_told_apart() -> None:
     assert "annotations.list[1].source" in wrong(document(annotations={"list": twice}))
 
 
-@pytest.mark.parametrize("kind", [[], {}, 1, None, "alerts"])
+@pytest.mark.parametrize("kind", [[], {}, 1, None, "weather"])
 def test_a_source_of_no_kind_is_named(kind: Any) -> None:
     assert "annotations.list[0].source" in wrong(document(annotations={"list": [{"name": "a", "source": kind}]}))
 

@@ -2,42 +2,74 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, ClassVar
 
-import panel as pn
+import param
 import pytest
-from bokeh.document import Document
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dash_app.domain.errors import Invalid
-from dash_app.pages.parts.form import KindForm, label_of, main_options, read_value, shown_options, write_value
-from dash_app.pipelines.sources import load_sources
+from dash_app.pages.parts.form import form_of, label_of, main_options, read_value, shown_options, write_value
+from dash_app.pipelines.sources import PollSource, load_sources
+from dash_app.pipelines.sources.auth import TYPES
+from dash_app.pipelines.sources.pagination import PAGINATORS
 
 SOURCES = list(load_sources())
 
 
-def form_of(name: str) -> KindForm:
-    kind = load_sources()[name]
-    return KindForm(kind.json_schema(), kind.example, pn.pane.HTML, lambda: None)
+@pytest.mark.parametrize("kind", SOURCES, ids=lambda kind: kind.kind)
+def test_every_source_has_a_form(kind: Any) -> None:
+    made = form_of(kind, kind.example, frozenset(kind.secrets))
+    assert json.loads(json.dumps(made)) == made
+    assert set(made["parts"]) == set(made["schema"]["properties"]) == set(kind.options())
+    assert set(made["parts"].values()) <= {"main", "schedule", "more"}
+    # What the example shows is what people are asked for; secrets are never filled in.
+    assert all(made["parts"][name] != "more" for name in kind.example)
+    assert not set(made["values"]) & kind.secrets
+    assert set(made["kept"]) == kind.secrets
+    assert list(made["parts"])[-1] == "max_bytes"
 
 
 @pytest.mark.parametrize("kind", SOURCES, ids=lambda kind: kind.kind)
-def test_every_source_has_a_form_that_can_be_shown(kind: Any) -> None:
-    made = KindForm(kind.json_schema(), kind.example, pn.pane.HTML, lambda: None)
-    document = Document()
-    document.add_root(made.view.get_root(document))
-    assert document.to_json().content["roots"]  # what cannot be encoded fails here
+def test_shapes_are_of_options_that_there_are(kind: Any) -> None:
+    schema = kind.json_schema()["properties"]
+    assert set(kind.shapes) <= set(schema)
+    for name, each in schema.items():
+        for one in each.get("oneOf", ()):
+            assert one["required"] == ["type"], name
+            assert one["properties"]["type"]["const"] == one["title"]
+        if "x-part-of" in each:
+            assert name in kind.secrets
+            assert each["x-part-of"] in schema
 
 
-@pytest.mark.parametrize("kind", SOURCES, ids=lambda kind: kind.kind)
-def test_an_untouched_form_gives_options_that_its_kind_reads(kind: Any) -> None:
-    options = form_of(kind.kind).values()
-    try:
-        kind.from_options(options)
-    except Invalid as error:
-        # What nobody has filled in yet may be missing; nothing may be of a wrong type.
-        assert {place.split(".")[-1] for place, _ in error.problems} <= {"url"}  # noqa: PT017
+def test_a_choice_of_kinds_names_all_of_them_with_their_options() -> None:
+    schema = load_sources()["http_poll"].json_schema()["properties"]
+    found = {one["title"]: one["properties"] for one in schema["auth"]["oneOf"]}
+    assert list(found) == list(TYPES)
+    assert found["bearer"]["token"]["writeOnly"] is True
+    assert "writeOnly" not in found["basic"]["username"]
+    assert [one["title"] for one in schema["paginator"]["oneOf"]] == list(PAGINATORS)
+    nested = schema["resolve"]["properties"]["paginator"]["oneOf"]
+    assert [one["title"] for one in nested] == list(PAGINATORS)
+
+
+def test_a_kind_that_is_dropped_in_has_a_form() -> None:
+    class Tide(PollSource):
+        kind = "tide"
+        summary = "A tide gauge."
+        secrets = frozenset({"password"})
+        example: ClassVar[dict[str, Any]] = {"gauge": "Bergen"}
+
+        gauge = param.String(default="", doc="Its name.")
+        password = param.String(default="", doc="Its password.")
+        fine = param.Boolean(default=False, doc="Every second.")
+
+    parts = form_of(Tide, {})["parts"]
+    assert [name for name, part in parts.items() if part == "main"] == ["gauge", "password"]
+    assert parts["interval_seconds"] == parts["cron"] == "schedule"
+    assert parts["fine"] == parts["max_bytes"] == "more"
 
 
 def test_options_of_a_scheme_stand_with_that_scheme_alone() -> None:
@@ -47,45 +79,8 @@ def test_options_of_a_scheme_stand_with_that_scheme_alone() -> None:
     assert "hash" not in shown_options(schema, {})
 
 
-def test_choosing_a_scheme_shows_its_options() -> None:
-    form = form_of("webhook")
-    assert "hash" not in form.values()
-    form._inputs["scheme"].value = "hmac"
-    form._inputs["hash"].value = "sha512"
-    assert form.values() == {"scheme": "hmac", "hash": "sha512"}
-
-
-def test_what_cannot_be_read_is_named() -> None:
-    form = form_of("http_poll")
-    form._toggle(None)
-    form._inputs["interval_seconds"].value = "soon"
-    form._inputs["headers"].value = "no colon here"
-    with pytest.raises(Invalid) as raised:
-        form.values()
-    assert {place for place, _ in raised.value.problems} == {"interval_seconds", "headers"}
-
-
-def test_a_problem_stands_below_its_input_and_the_rest_is_given_back() -> None:
-    form = form_of("http_poll")
-    others = form.show([("url", "<b>wrong</b>"), ("elsewhere", "too")])
-    assert others == [("elsewhere", "too")]
-    assert "&lt;b&gt;wrong" in form._notes["url"].object
-    assert form._inputs["url"].error_state
-    form.show([])
-    assert not form._inputs["url"].error_state
-
-
-def test_a_problem_of_a_hidden_option_opens_the_rest() -> None:
-    form = form_of("http_poll")
-    assert not form._rest.visible
-    form.show([("max_pages", "too many")])
-    assert form._rest.visible
-
-
-def test_secrets_are_masked_and_asked_for_at_once() -> None:
-    schema = load_sources()["http_poll"].json_schema()
-    assert "secret_headers" in main_options(schema, {})
-    assert any("text-security" in str(sheet) for sheet in form_of("http_poll")._inputs["secret_headers"].stylesheets)
+def test_secrets_are_asked_for_at_once() -> None:
+    assert "secret_headers" in main_options(load_sources()["http_poll"].json_schema(), {})
 
 
 def test_labels_are_words() -> None:

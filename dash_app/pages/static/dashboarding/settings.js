@@ -11,7 +11,7 @@ const TABS = [["general", "General"], ["variables", "Variables"], ["annotations"
 const RANGES = [["now-5m", "last 5 minutes"], ["now-15m", "last 15 minutes"], ["now-1h", "last hour"], ["now-6h", "last 6 hours"], ["now-24h", "last 24 hours"], ["now-7d", "last 7 days"], ["now-30d", "last 30 days"], ["now-90d", "last 90 days"], ["now-1y", "last year"]];
 const REFRESH = [["live", "live: as it comes"], ["off", "off: when it is opened"], ["5s", "every 5 seconds"], ["10s", "every 10 seconds"], ["30s", "every 30 seconds"], ["1m", "every minute"], ["5m", "every 5 minutes"], ["15m", "every 15 minutes"], ["1h", "every hour"]];
 const TYPES = [["query", "Query: the values of a field"], ["custom", "Custom: a list"], ["text", "Text: whatever is typed"], ["interval", "Interval: width of buckets"]];
-const SOURCES = [["manual", "written by hand"], ["query", "records of a pipeline"], ["replays", "replays"]];
+const SOURCES = [["manual", "written by hand"], ["query", "records of a pipeline"], ["replays", "replays"], ["alerts", "alerts that fired"]];
 const zones = () => (typeof Intl.supportedValuesOf === "function" ? Intl.supportedValuesOf("timeZone") : []);
 const list = (text) => text.split(",").map((one) => one.trim()).filter(Boolean);
 

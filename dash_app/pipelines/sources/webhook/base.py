@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import importlib
+import json
 import re
 import secrets
 import shlex
@@ -29,6 +30,9 @@ MAX_DELIVERY = 200
 
 #: Names of headers as they occur; what else HTTP would allow has a meaning in shells, and snippets are pasted there.
 HEADER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+#: Seconds that a signed time may lie before or after the clock, in every scheme that signs one.
+WINDOW = 300
+_SECONDS = re.compile(r"[0-9]{1,12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,14 @@ class SignatureScheme(Kind):
 
     #: Options that work as they stand: for docs, forms and the contract suite.
     example: ClassVar[Mapping[str, Any]] = {}
+    #: The name for people who choose.
+    title: ClassVar[str] = ""
     #: False where anybody who knows the address can send: to be chosen by hand, and shown in red.
     signed: ClassVar[bool] = True
+    #: False where the sender shows a secret that says nothing of the body.
+    covers_body: ClassVar[bool] = True
+    #: Where the secret stands, for senders that make it themselves; empty where any secret can be given to the sender.
+    secret_from: ClassVar[str] = ""
     #: Seconds that a signed timestamp may differ from the clock; None where the scheme signs no time.
     window: ClassVar[int | None] = None
 
@@ -75,9 +85,28 @@ class SignatureScheme(Kind):
         """
         raise NotImplementedError
 
+    def delivery_window(self) -> int | None:
+        """Seconds for which a delivery is known when it is sent again; None: as long as deliveries are remembered."""
+        return None
+
+    def challenge(self, body: bytes) -> str | None:
+        """What a sender wants to hear back before it sends anything, where `body` asks for that; it is no payload.
+
+        The signature has been checked, and `body` has its Content-Encoding undone.
+        """
+        return None
+
+    def secret_headers(self) -> frozenset[str]:
+        """Headers, in lower case, that hold the secret itself and are never kept with a payload."""
+        return frozenset()
+
     def sign(self, body: bytes, secret: str, delivery: str, now: float) -> dict[str, str]:
         """The headers with which a sender sends `body` as the delivery `delivery`."""
         raise NotImplementedError
+
+    def sample(self, delivery: str) -> str:
+        """A body for trying out, as this scheme's senders send it."""
+        return SAMPLE
 
     def curl(self, url: str, secret: str, body: str = SAMPLE) -> str:
         """A shell script that signs a sample with openssl and posts it with curl."""
@@ -93,17 +122,26 @@ class SignatureScheme(Kind):
         return "\n".join(lines) + "\n"
 
     def python_snippet(self, url: str, secret: str, body: str = SAMPLE) -> str:
-        """A Python script, standard library alone, that signs a sample and posts it."""
+        """A short Python script, standard library alone, that signs a sample and posts it."""
         snippet = self.code_snippet()
-        lines = ["import base64, hashlib, hmac, secrets, time", "from urllib.request import Request, urlopen", ""]
-        lines.append(f"url = {url!r}")
-        if self.signed:
-            lines.append(f"secret = {secret!r}")
-        lines += [f"body = {body!r}.encode()", *snippet.lines, "headers = {"]
-        lines += [
-            f"    {name!r}: {value}," for name, value in [("content-type", "'application/json'"), *snippet.headers]
-        ]
-        lines += ["}", "with urlopen(Request(url, body, headers)) as answer:", "    print(answer.read().decode())"]
+        lines = ["import base64, hashlib, hmac, secrets, time, urllib.request"]
+        lines.append(f"url, secret = {url!r}, {secret!r}" if self.signed else f"url = {url!r}")
+        lines += [f"body = {body.encode()!r}", *snippet.lines]
+        pairs = [("content-type", "'application/json'"), *snippet.headers]
+        lines.append("headers = {" + ", ".join(f"{name!r}: {value}" for name, value in pairs) + "}")
+        lines.append("print(urllib.request.urlopen(urllib.request.Request(url, body, headers)).read().decode())")
+        return "\n".join(lines) + "\n"
+
+    def javascript_snippet(self, url: str, secret: str, body: str = SAMPLE) -> str:
+        """A short JavaScript module for Node without any package, that signs a sample and posts it."""
+        snippet = self.node_snippet()
+        lines = ['import { createHmac, randomUUID } from "node:crypto";']
+        # JSON is JavaScript, and its escapes keep the file plain ASCII.
+        secret_part = f", secret = {json.dumps(secret)}" if self.signed else ""
+        lines += [f"const url = {json.dumps(url)}{secret_part};", f"const body = {json.dumps(body)};", *snippet.lines]
+        pairs = [("content-type", '"application/json"'), *snippet.headers]
+        lines.append("const headers = { " + ", ".join(f"{json.dumps(name)}: {value}" for name, value in pairs) + " };")
+        lines.append('console.log(await (await fetch(url, { method: "POST", headers, body })).text());')
         return "\n".join(lines) + "\n"
 
     def shell_snippet(self) -> Snippet:
@@ -112,6 +150,10 @@ class SignatureScheme(Kind):
 
     def code_snippet(self) -> Snippet:
         """The Python lines that sign `body` with `secret`; values are expressions."""
+        raise NotImplementedError
+
+    def node_snippet(self) -> Snippet:
+        """The JavaScript lines that sign `body` with `secret`; values are expressions."""
         raise NotImplementedError
 
 
@@ -123,6 +165,27 @@ def wanted(headers: Mapping[str, str], name: str) -> str:
     if not value.isascii() or not value.isprintable():
         raise BadSignature(f"header {name} is not plain ASCII")
     return value
+
+
+def wanted_time(headers: Mapping[str, str], name: str) -> str:
+    """The header with a number of seconds since 1970, as it was signed; BadSignature where it is missing or none."""
+    text = wanted(headers, name)
+    if not _SECONDS.fullmatch(text):
+        raise BadSignature(f"header {name} is not a number of seconds")
+    return text
+
+
+def check_time(text: str, now: float, window: int) -> None:
+    """Nothing where the signed time (digits) is near the clock, BadSignature otherwise."""
+    age = now - int(text)
+    if abs(age) > window:
+        where = "old" if age > 0 else "in the future"
+        raise BadSignature(f"timestamp is {abs(age):.0f} s {where}; {window} s are allowed")
+
+
+def key_of(secret: str) -> bytes:
+    """The bytes of a secret that is its own key."""
+    return secret.encode("utf-8", "surrogatepass")
 
 
 def mac(key: bytes, message: bytes, digest: str = "sha256") -> bytes:

@@ -13,6 +13,10 @@ import param
 
 from dash_app.pipelines.sources import selecting
 from dash_app.pipelines.sources.webhook.base import HEADER_NAME, SignatureScheme, shown_delivery
+from dash_app.storage.payloads import DELIVERY_WINDOW
+
+#: How long deliveries are remembered, in hours: the longest window there is.
+MOST_HOURS = int(DELIVERY_WINDOW.total_seconds() // 3600)
 
 
 class ChosenDelivery(SignatureScheme):
@@ -22,6 +26,11 @@ class ChosenDelivery(SignatureScheme):
         default="", doc="The header with the sender's id of a delivery, by which a resend is recognised. Empty: none."
     )
     delivery_path = param.String(default="", doc="The path to that id in a JSON body, such as $.event.id. Empty: none.")
+    delivery_window_hours = param.Integer(
+        default=MOST_HOURS,
+        bounds=(1, MOST_HOURS),
+        doc="For so many hours the same id is a resend; after them it is a new delivery.",
+    )
 
     def problems(self) -> list[tuple[str, str]]:
         found = super().problems()
@@ -35,8 +44,29 @@ class ChosenDelivery(SignatureScheme):
         if self.delivery_header and (found := headers.get(self.delivery_header.lower())):
             return shown_delivery(found)
         if self.delivery_path:
-            return shown_delivery(_text_at(body, self.delivery_path))
+            return delivery_at(body, self.delivery_path)
         return None
+
+    def delivery_window(self) -> int | None:
+        return None if self.delivery_window_hours == MOST_HOURS else self.delivery_window_hours * 3600
+
+    def chosen_header(self, delivery: str) -> dict[str, str]:
+        """What a sender says of a delivery beside its signature."""
+        return {self.delivery_header: delivery} if self.delivery_header else {}
+
+    def shell_header(self) -> tuple[tuple[str, str], ...]:
+        return ((self.delivery_header, "$(openssl rand -hex 16)"),) if self.delivery_header else ()
+
+    def code_header(self) -> tuple[tuple[str, str], ...]:
+        return ((self.delivery_header, "secrets.token_hex(16)"),) if self.delivery_header else ()
+
+    def node_header(self) -> tuple[tuple[str, str], ...]:
+        return ((self.delivery_header, "randomUUID()"),) if self.delivery_header else ()
+
+
+def delivery_at(body: bytes, path: str) -> str | None:
+    """The delivery id at a path of a JSON body, as it is kept; None where there is none."""
+    return shown_delivery(_text_at(body, path))
 
 
 def _text_at(body: bytes, path: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dash_app.domain.errors import BadSignature
-from dash_app.pipelines.sources.webhook.base import SignatureScheme, Snippet, check, mac, shown_delivery, wanted
+from dash_app.pipelines.sources.webhook.base import SignatureScheme, Snippet, check, key_of, mac, shown_delivery, wanted
 
 _HEADER = "x-hub-signature-256"
 _PREFIX = "sha256="
@@ -16,6 +16,7 @@ _PREFIX = "sha256="
 
 class GitHub(SignatureScheme):
     kind = "github"
+    title = "GitHub"
     summary = "GitHub, Gitea and Forgejo: HMAC-SHA256 of the body in X-Hub-Signature-256."
 
     def verify(self, body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: float) -> None:
@@ -26,7 +27,7 @@ class GitHub(SignatureScheme):
             signature = bytes.fromhex(given.removeprefix(_PREFIX))
         except ValueError:
             raise BadSignature(f"header {_HEADER} is not hexadecimal") from None
-        check([signature], [mac(secret.encode("utf-8", "surrogatepass"), body) for secret in secrets if secret])
+        check([signature], [mac(key_of(secret), body) for secret in secrets if secret])
 
     def delivery_id(self, headers: Mapping[str, str], body: bytes) -> str | None:
         return shown_delivery(headers.get("x-github-delivery", ""))
@@ -58,5 +59,15 @@ class GitHub(SignatureScheme):
                 ("X-Hub-Signature-256", "'sha256=' + signature"),
                 ("X-GitHub-Delivery", "secrets.token_hex(16)"),
                 ("X-GitHub-Event", "'ping'"),
+            ),
+        )
+
+    def node_snippet(self) -> Snippet:
+        return Snippet(
+            ('const signature = createHmac("sha256", secret).update(body).digest("hex");',),
+            (
+                ("X-Hub-Signature-256", '"sha256=" + signature'),
+                ("X-GitHub-Delivery", "randomUUID()"),
+                ("X-GitHub-Event", '"ping"'),
             ),
         )

@@ -11,7 +11,7 @@ from typing import Any
 import param
 
 from dash_app.domain.errors import BadSignature
-from dash_app.pipelines.sources.webhook.base import HEADER_NAME, Snippet, check, mac, wanted
+from dash_app.pipelines.sources.webhook.base import HEADER_NAME, Snippet, check, key_of, mac, wanted
 from dash_app.pipelines.sources.webhook.delivery import ChosenDelivery
 
 _PREFIX = re.compile(r"[A-Za-z0-9 =:,._/+-]{0,100}")
@@ -19,6 +19,7 @@ _PREFIX = re.compile(r"[A-Za-z0-9 =:,._/+-]{0,100}")
 
 class Hmac(ChosenDelivery):
     kind = "hmac"
+    title = "HMAC in a header"
     summary = "HMAC of the raw body in a header; header, hash, encoding and prefix of your choice."
 
     header = param.String(default="x-webhook-signature", doc="The header that holds the signature.")
@@ -44,30 +45,26 @@ class Hmac(ChosenDelivery):
             signature = bytes.fromhex(text) if self.encoding == "hex" else base64.b64decode(text, validate=True)
         except (ValueError, binascii.Error):
             raise BadSignature(f"header {name} is not {self.encoding}") from None
-        check([signature], [mac(_key(secret), body, self.hash) for secret in secrets if secret])
+        check([signature], [mac(key_of(secret), body, self.hash) for secret in secrets if secret])
 
     def sign(self, body: bytes, secret: str, delivery: str, now: float) -> dict[str, str]:
-        raw = mac(_key(secret), body, self.hash)
+        raw = mac(key_of(secret), body, self.hash)
         text = raw.hex() if self.encoding == "hex" else base64.b64encode(raw).decode()
-        return {self.header: self.prefix + text} | ({self.delivery_header: delivery} if self.delivery_header else {})
+        return {self.header: self.prefix + text} | self.chosen_header(delivery)
 
     def shell_snippet(self) -> Snippet:
         end = 'sed "s/^.* //"' if self.encoding == "hex" else "openssl base64 -A"
         binary = "" if self.encoding == "hex" else " -binary"
         sign = f'signature="$(printf %s "$body" | openssl dgst -{self.hash} -hmac "$secret"{binary} | {end})"'
-        headers = [(self.header, f"{self.prefix}$signature")]
-        if self.delivery_header:
-            headers.append((self.delivery_header, "$(openssl rand -hex 16)"))
-        return Snippet((sign,), tuple(headers))
+        return Snippet((sign,), ((self.header, f"{self.prefix}$signature"), *self.shell_header()))
 
     def code_snippet(self) -> Snippet:
         text = "raw.hex()" if self.encoding == "hex" else "base64.b64encode(raw).decode()"
         sign = f"raw = hmac.new(secret.encode(), body, hashlib.{self.hash}).digest()"
-        headers = [(self.header, f"{self.prefix!r} + {text}")]
-        if self.delivery_header:
-            headers.append((self.delivery_header, "secrets.token_hex(16)"))
-        return Snippet((sign,), tuple(headers))
+        value = f"{self.prefix!r} + {text}" if self.prefix else text
+        return Snippet((sign,), ((self.header, value), *self.code_header()))
 
-
-def _key(secret: str) -> bytes:
-    return secret.encode("utf-8", "surrogatepass")
+    def node_snippet(self) -> Snippet:
+        sign = f'const signature = createHmac("{self.hash}", secret).update(body).digest("{self.encoding}");'
+        value = f'"{self.prefix}" + signature' if self.prefix else "signature"
+        return Snippet((sign,), ((self.header, value), *self.node_header()))

@@ -10,8 +10,10 @@ from dash_app.pipelines.sources.webhook.delivery import ChosenDelivery
 
 class Unsigned(ChosenDelivery):
     kind = "none"
+    title = "None: nothing is signed"
     summary = "No signature: anybody who knows the address can send."
     signed = False
+    covers_body = False
 
     def generate_secret(self) -> str:
         return ""
@@ -23,12 +25,13 @@ class Unsigned(ChosenDelivery):
         """Nothing, whatever was sent."""
 
     def sign(self, body: bytes, secret: str, delivery: str, now: float) -> dict[str, str]:
-        return {self.delivery_header: delivery} if self.delivery_header else {}
+        return self.chosen_header(delivery)
 
     def shell_snippet(self) -> Snippet:
-        headers = ((self.delivery_header, "$(openssl rand -hex 16)"),) if self.delivery_header else ()
-        return Snippet((), headers)
+        return Snippet((), self.shell_header())
 
     def code_snippet(self) -> Snippet:
-        headers = ((self.delivery_header, "secrets.token_hex(16)"),) if self.delivery_header else ()
-        return Snippet((), headers)
+        return Snippet((), self.code_header())
+
+    def node_snippet(self) -> Snippet:
+        return Snippet((), self.node_header())

@@ -4,64 +4,21 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 import zstandard
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from dash_app.domain.errors import DashError, Invalid, Permanent, Transient
+from dash_app.domain.errors import Invalid, Permanent, Transient
 from dash_app.pipelines.reach.guard import AddressNotAllowed, guarded_client
-from dash_app.pipelines.sources.base import Page
 from dash_app.pipelines.sources.fetching import HttpPollPermanent, HttpPollTransient, retry_after
 from dash_app.pipelines.sources.http_poll import HttpPoll
-
-NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
-
-
-def source(url: str, **options: Any) -> HttpPoll:
-    return HttpPoll.from_options({"url": url, **options})
-
-
-def run(made: HttpPoll, client: httpx.Client, cursor: Mapping[str, Any] | None = None) -> list[Page]:
-    pages = list(made.pages(cursor, client, NOW))
-    assert [page.last for page in pages] == [False] * (len(pages) - 1) + [True] * bool(pages)
-    for page in pages:
-        assert json.loads(json.dumps(page.cursor)) == page.cursor
-    return pages
-
-
-def broken(pages: Iterator[Page]) -> tuple[list[Page], DashError]:
-    """The pages that came before the error, and the error."""
-    got: list[Page] = []
-    with pytest.raises(DashError) as error:
-        got.extend(pages)
-    assert not any(page.last for page in got)
-    return got, error.value
-
-
-def bodies(pages: list[Page]) -> list[Any]:
-    return [json.loads(page.body) for page in pages if page.body]
-
-
-def serve(server: HTTPServer, answer: Callable[[Request], Any], path: str = "/api") -> str:
-    """Answers by a function: a Response, or anything else as JSON."""
-
-    def handler(request: Request) -> Response:
-        made = answer(request)
-        return made if isinstance(made, Response) else Response(json.dumps(made), content_type="application/json")
-
-    server.expect_request(path).respond_with_handler(handler)
-    return server.url_for(path)
-
-
-def asked(server: HTTPServer) -> list[dict[str, str]]:
-    return [request.args.to_dict() for request, _ in server.log]
-
+from tests.unit.pipelines.sources.polls import NOW, asked, bodies, broken, run, serve, source
 
 # One page
 
@@ -687,7 +644,7 @@ def test_retry_after(value: str | None, seconds: float | None) -> None:
         ({"url": "http://example.org/\r\nx"}, "url"),
         ({"url": "http://[::"}, "url"),
         ({"url": "http://e.org:99999/"}, "url"),
-        ({"method": "POST"}, "method"),
+        ({"method": "PUT"}, "method"),
         ({"interval_seconds": 0}, "interval_seconds"),
         ({"interval_seconds": 86_401}, "interval_seconds"),
         ({"timeout_seconds": 0}, "timeout_seconds"),
@@ -713,7 +670,90 @@ def test_retry_after(value: str | None, seconds: float | None) -> None:
         ({"incremental": {}}, "incremental.cursor_path"),
         ({"incremental": {"cursor_path": "a", "initial_value": [1]}}, "incremental.initial_value"),
         ({"incremental": {"cursor_path": "a", "row_order": "asc"}}, "incremental.row_order"),
-        ({"cron": "* * * * *"}, "cron"),
+        ({"incremental": {"cursor_path": "a", "lag": -1}}, "incremental.lag"),
+        ({"incremental": {"cursor_path": "a", "lag": 5, "initial_value": "soon"}}, "incremental.lag"),
+        ({"incremental": {"cursor_path": "a", "cursor_body_path": "a[0]"}}, "incremental.cursor_body_path"),
+        (
+            {"incremental": {"cursor_path": "a", "cursor_param": "b", "cursor_body_path": "c"}},
+            "incremental.cursor_body_path",
+        ),
+        ({"incremental": {"cursor_path": "a", "cursor_body_path": "c"}}, "incremental.cursor_body_path"),
+        ({"paginator": {"type": "cursor", "cursor_body_path": "c"}}, "paginator.cursor_body_path"),
+        ({"paginator": {"type": "offset", "offset_body_path": "$[*]"}}, "paginator.offset_body_path"),
+        ({"cron": "* * * *"}, "cron"),
+        ({"cron": "0 0 0 * * *"}, "cron"),
+        ({"cron": "61 * * * *"}, "cron"),
+        ({"cron": "0 0 31 2 *"}, "cron"),
+        ({"timezone": "Mars/Olympus"}, "timezone"),
+        ({"timezone": "../etc/passwd"}, "timezone"),
+        ({"jitter_seconds": -1}, "jitter_seconds"),
+        ({"max_failures": -1}, "max_failures"),
+        ({"format": "yaml"}, "format"),
+        ({"json": {"a": 1}}, "json"),
+        ({"json": [1], "method": "POST"}, "json"),
+        ({"json": {"a": float("nan")}, "method": "POST"}, "json"),
+        ({"json": {"a": "x" * 300_000}, "method": "POST"}, "json"),
+        ({"auth": {"type": "digest"}}, "auth.type"),
+        ({"auth": {"type": ["bearer"]}}, "auth.type"),
+        ({"auth": {"type": "bearer"}}, "auth.token"),
+        ({"auth": {"type": "bearer", "token": "a\nb"}}, "auth.token"),
+        ({"auth": {"type": "bearer", "token": 5}}, "auth.token"),
+        ({"auth": {"type": "bearer", "token": "x" * 5000}}, "auth.token"),
+        ({"auth": {"type": "bearer", "token": "x", "username": "y"}}, "auth.username"),
+        ({"auth": {"type": "basic"}}, "auth.password"),
+        ({"auth": {"type": "basic", "username": "a:b", "password": "x"}}, "auth.username"),
+        ({"auth": {"type": "api_key", "api_key": "x", "name": "a b"}}, "auth.name"),
+        ({"auth": {"type": "api_key", "api_key": "x", "location": "cookie"}}, "auth.location"),
+        ({"auth": {"type": "api_key", "api_key": "x", "location": "query", "name": ""}}, "auth.name"),
+        (
+            {"auth": {"type": "oauth2_client_credentials", "client_id": "a", "client_secret": "b"}},
+            "auth.access_token_url",
+        ),
+        (
+            {
+                "auth": {
+                    "type": "oauth2_client_credentials",
+                    "access_token_url": "http://e.org/",
+                    "client_id": "a",
+                    "client_secret": "b",
+                    "access_token_request_data": {"audience": 1},
+                }
+            },
+            "auth.access_token_request_data.audience",
+        ),
+        ({"response_actions": [1]}, "response_actions[0]"),
+        ({"response_actions": [{"action": "ignore"}]}, "response_actions[0]"),
+        ({"response_actions": [{"status_code": 404, "action": "skip"}]}, "response_actions[0].action"),
+        ({"response_actions": [{"status_code": 99, "action": "fail"}]}, "response_actions[0].status_code"),
+        ({"response_actions": [{"status_code": "6xx", "action": "fail"}]}, "response_actions[0].status_code"),
+        ({"response_actions": [{"status_code": True, "action": "fail"}]}, "response_actions[0].status_code"),
+        ({"response_actions": [{"content": 1, "action": "fail"}]}, "response_actions[0].content"),
+        ({"response_actions": [{"status": 1, "content": "a", "action": "fail"}]}, "response_actions[0].status"),
+        ({"response_actions": [{"content": "a", "action": "fail"}] * 51}, "response_actions"),
+        ({"url": "http://e.org/{a}", "resolve": {"fields": {"a": "id"}}}, "resolve.url"),
+        ({"url": "http://e.org/{a}", "resolve": {"url": "http://e.org/"}}, "resolve.fields"),
+        ({"url": "http://e.org/{a}", "resolve": {"url": "http://e.org/", "fields": {"a": "$["}}}, "resolve.fields.a"),
+        (
+            {"url": "http://e.org/{a}", "resolve": {"url": "http://e.org/", "fields": {"a b": "c"}}},
+            "resolve.fields.a b",
+        ),
+        (
+            {"url": "http://e.org/{a}", "resolve": {"url": "http://e.org/", "fields": {"a": "a", "b": "b"}}},
+            "resolve.fields.b",
+        ),
+        ({"url": "http://e.org/{a}/{b}", "resolve": {"url": "http://e.org/", "fields": {"a": "a"}}}, "url"),
+        ({"url": "http://e.org/{a}", "resolve": {"url": "http://f.org/", "fields": {"a": "a"}}}, "resolve.url"),
+        (
+            {
+                "url": "http://e.org/{a}",
+                "resolve": {"url": "http://e.org/", "fields": {"a": "a"}, "paginator": {"type": "next"}},
+            },
+            "resolve.paginator.type",
+        ),
+        (
+            {"url": "http://e.org/{a}", "resolve": {"url": "http://e.org/", "fields": {"a": "a"}, "max_parents": 0}},
+            "resolve.max_parents",
+        ),
     ],
 )
 def test_wrong_options_are_named(options: dict[str, Any], named: str) -> None:
@@ -729,6 +769,62 @@ def test_a_secret_of_the_wrong_type_is_not_repeated() -> None:
         assert "canary" not in error.value.message
 
 
+@pytest.mark.parametrize(
+    "auth",
+    [
+        "Bearer canary",
+        ["canary"],
+        {"type": "bearer", "token": ["canary"]},
+        {"type": "bearer", "token": "canary\n"},
+        {"type": "nothing", "key": "canary"},
+        {"type": "basic", "password": {"a": "canary"}},
+        {"type": "oauth2_client_credentials", "client_secret": "canary"},
+    ],
+)
+def test_a_credential_of_the_wrong_kind_is_not_repeated(auth: Any) -> None:
+    with pytest.raises(Invalid) as error:
+        HttpPoll.from_options({"url": "http://example.org/", "auth": auth})
+    assert "canary" not in error.value.message
+
+
+def test_the_secret_parts_of_auth_are_apart_and_stay_until_the_type_changes() -> None:
+    url = {"url": "http://example.org/"}
+    made = HttpPoll.from_options({**url, "auth": {"type": "basic", "username": "me", "password": "canary"}})
+    options = made.to_options()
+    assert options["auth"] == {"type": "basic", "username": "me"}
+    assert options["auth_secrets"] == {"password": "canary"}
+    assert {"auth_secrets"} <= HttpPoll.secrets
+    kept = HttpPoll.from_options({**url, "auth_secrets": options["auth_secrets"], "auth": options["auth"]})
+    assert kept.to_options() == options
+    other = {**url, "auth_secrets": options["auth_secrets"], "auth": {"type": "bearer"}}
+    with pytest.raises(Invalid, match="token"):
+        HttpPoll.from_options(other)
+
+
 def test_secrets_as_the_vault_keeps_them() -> None:
     text = HttpPoll.secret_to_text("secret_headers", {"authorization": "Bearer é"})
     assert HttpPoll.secret_from_text("secret_headers", text) == {"authorization": "Bearer é"}
+
+
+@pytest.mark.parametrize(
+    ("options", "fits"),
+    [
+        ({"auth": {"type": "bearer", "token": "x"}}, True),
+        ({"auth": {"type": "api_key", "name": "k", "location": "query"}}, True),
+        ({"auth": {"type": "bearer", "username": "x"}}, False),
+        ({"auth": {"type": "digest"}}, False),
+        ({"paginator": {"type": "offset", "limit": 5}}, True),
+        ({"paginator": {"type": "offset", "limit": 0}}, False),
+        ({"incremental": None, "resolve": None, "json": None}, True),
+        ({"incremental": {"lag": 5}}, False),
+        ({"resolve": {"url": "http://e.org/", "fields": {"a": "id"}}}, True),
+        ({"resolve": {"url": "http://e.org/"}}, False),
+        ({"response_actions": [{"status_code": "5xx", "action": "retry"}]}, True),
+        ({"response_actions": [{"status_code": 404, "action": "skip"}]}, False),
+    ],
+)
+def test_the_schema_says_what_documents_within_may_hold(options: dict[str, Any], fits: bool) -> None:
+    schema = HttpPoll.json_schema()
+    validator = jsonschema.Draft202012Validator(schema)
+    assert validator.is_valid({"url": "http://example.org/", **options}) is fits
+    assert schema["properties"]["auth"]["oneOf"][1]["properties"]["token"]["writeOnly"] is True

@@ -169,6 +169,280 @@ def test_a_secret_of_github_with_whsec_is_still_its_own_bytes() -> None:
     scheme("github").verify(BODY, {"x-hub-signature-256": "sha256=" + mac}, [SECRET], NOW)
 
 
+# Stripe
+
+
+EVENT = b'{\n  "id": "evt_test_webhook",\n  "object": "event"\n}'
+STRIPE_SECRET = "whsec_test_secret"
+#: What Stripe's own library for Python (`stripe.WebhookSignature`) makes of EVENT, the secret and the second NOW.
+STRIPE_MADE = "4f1cd7feda9826e746b7d482c4badebb657398df1099e1046364f6196a230150"
+
+
+def test_stripe_accepts_its_own_signer() -> None:
+    made = scheme("stripe")
+    headers = {"stripe-signature": f"t={int(NOW)},v1={STRIPE_MADE}"}
+    made.verify(EVENT, headers, [STRIPE_SECRET], NOW)
+    assert made.sign(EVENT, STRIPE_SECRET, "d", NOW) == {"Stripe-Signature": headers["stripe-signature"]}
+    assert made.delivery_id(headers, EVENT) == "evt_test_webhook"
+
+
+def test_stripe_while_a_secret_is_rolled() -> None:
+    # The shape that docs.stripe.com shows: other versions beside v1, and one v1 for each secret.
+    other = "v0=6ffbb59b2300aae63f272406069a9788598b792a944a07aba816edb039989a39"
+    header = f"t={int(NOW)}, v1={'0' * 64},v1={STRIPE_MADE},{other}"
+    scheme("stripe").verify(EVENT, {"stripe-signature": header}, ["whsec_other", STRIPE_SECRET], NOW + 299)
+
+
+# Slack
+
+
+#: docs.slack.dev, "Verifying requests from Slack".
+SLACK_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+SLACK_BODY = (
+    b"token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V&channel_name=foobar"
+    b"&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=&response_url=https%3A%2F%2Fhooks.slack.com"
+    b"%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN"
+    b"&trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c"
+)
+SLACK_HEADERS = {
+    "x-slack-request-timestamp": "1531420618",
+    "x-slack-signature": "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503",
+}
+
+
+def test_slack_published_example() -> None:
+    made = scheme("slack")
+    made.verify(SLACK_BODY, SLACK_HEADERS, [SLACK_SECRET], 1531420618)
+    signed = made.sign(SLACK_BODY, SLACK_SECRET, "d", 1531420618)
+    assert {name.lower(): value for name, value in signed.items()} == SLACK_HEADERS
+    assert made.delivery_id(SLACK_HEADERS, b'{"event_id": "Ev08MFMKH6"}') == "Ev08MFMKH6"
+    assert made.delivery_id(SLACK_HEADERS, SLACK_BODY) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "challenge"),
+    [
+        (b'{"type": "url_verification", "challenge": "3eZbrw1aBm2rZgRNFdxV", "token": "x"}', "3eZbrw1aBm2rZgRNFdxV"),
+        (b'{"type": "event_callback", "challenge": "x"}', None),
+        (b'{"text": "\\"url_verification\\"", "challenge": "x"}', None),
+        (b'["url_verification"]', None),
+        (b'{"type": "url_verification"}', None),
+        (b'{"type": "url_verification", "challenge": 7}', None),
+        (b'{"type": "url_verification", "challenge": ""}', None),
+        (b'{"type": "url_verification", "challenge": "a\\nb"}', None),
+        (b'{"type": "url_verification", "challenge": "' + b"x" * 1001 + b'"}', None),
+        (b'{"type": "url_verification", ' + b"[" * 9000, None),
+        (b"\xff", None),
+    ],
+)
+def test_slack_has_its_challenge_back(body: bytes, challenge: str | None) -> None:
+    assert scheme("slack").challenge(body) == challenge
+    assert scheme("github").challenge(body) is None
+
+
+# Shopify
+
+
+@pytest.mark.parametrize(
+    ("secret", "body", "signature"),
+    [
+        # As other implementations publish it (Shopify has no example of its own with secret and signature).
+        (
+            "test-webhook-secret",
+            b'{"id":1234567890,"email":"customer@example.com","total_price":"123.45"}',
+            "QNyObTlKbMx2qDlPF/ZOZcBqg5OgPg+2oky3zldc0Gw=",
+        ),
+        ("secret", b"{}", "dzJZAsrKgS3CWXM6rNBGtzgXNyx3e42VtAJkdHRRbhM="),
+        ("shop-secret", b'{"id":1}', "plW8VGqq0nDMIEhDqaNNW99asdUCy7EIqLZVcQwtAZ0="),
+    ],
+    ids=["order", "empty", "id"],
+)
+def test_shopify_as_others_sign(secret: str, body: bytes, signature: str) -> None:
+    made = scheme("shopify")
+    headers = {"x-shopify-hmac-sha256": signature, "x-shopify-webhook-id": "b54557e4-bdd9-4b37-8a5f-bf7d70bcd043"}
+    made.verify(body, headers, [secret], NOW)
+    assert made.sign(body, secret, "d", NOW)["X-Shopify-Hmac-Sha256"] == signature
+    assert made.delivery_id(headers, body) == "b54557e4-bdd9-4b37-8a5f-bf7d70bcd043"
+
+
+# Basic and tokens
+
+
+def test_basic_published_example() -> None:
+    # RFC 7617, sections 2 and 2.1.
+    scheme("basic", username="Aladdin").verify(
+        BODY, {"authorization": "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="}, ["open sesame"], NOW
+    )
+    scheme("basic", username="test").verify(BODY, {"authorization": "bAsIc dGVzdDoxMjPCow=="}, ["123£"], NOW)
+
+
+def test_a_token_in_a_header_of_ones_choice() -> None:
+    gitlab = scheme("token", header="X-Gitlab-Token", prefix="", delivery_header="X-Gitlab-Event-UUID")
+    gitlab.verify(BODY, {"x-gitlab-token": "hunter2hunter2"}, ["other", "hunter2hunter2"], NOW)
+    assert gitlab.secret_headers() == {"x-gitlab-token"}
+    assert gitlab.delivery_id({"x-gitlab-event-uuid": "1"}, BODY) == "1"
+    scheme("token").verify(BODY, {"authorization": "bearer  abcdefgh"}, ["abcdefgh"], NOW)
+    scheme("token", prefix="Token token=").verify(BODY, {"authorization": "Token token= abc"}, ["abc"], NOW)
+    with pytest.raises(Invalid, match="ASCII"):
+        gitlab.check_secret("geheimnis-für-alle")
+
+
+# Every way to be wrong
+
+
+STANDARD_NOW = {"webhook-id": "msg_1", "webhook-timestamp": str(int(NOW))}
+SHOPIFY_MADE = "plW8VGqq0nDMIEhDqaNNW99asdUCy7EIqLZVcQwtAZ0="
+HMAC_MADE = hmac.new(b"k" * 20, BODY, hashlib.sha256).hexdigest()
+BASIC_MADE = base64.b64encode(b"dash:" + b"k" * 20).decode()
+T = int(NOW)
+
+#: (scheme, headers, body, what is said): all of them answered 401.
+WRONG = [
+    ("standard_webhooks", {}, BODY, "header webhook-id is missing"),
+    ("standard_webhooks", {**STANDARD_NOW}, BODY, "header webhook-signature is missing"),
+    (
+        "standard_webhooks",
+        {**STANDARD_NOW, "webhook-signature": HMAC_MADE},
+        BODY,
+        "header webhook-signature holds no v1 signature",
+    ),
+    (
+        "standard_webhooks",
+        {**STANDARD_NOW, "webhook-signature": "v2,AAAA"},
+        BODY,
+        "header webhook-signature holds no v1 signature",
+    ),
+    ("standard_webhooks", {**STANDARD_NOW, "webhook-signature": "v1,AAAA"}, BODY, "signature does not fit"),
+    ("github", {}, BODY, "header x-hub-signature-256 is missing"),
+    ("github", {"x-hub-signature": "sha1=" + "0" * 40}, BODY, "header x-hub-signature-256 is missing"),
+    ("github", {"x-hub-signature-256": HMAC_MADE}, BODY, "header x-hub-signature-256 does not begin with sha256="),
+    ("github", {"x-hub-signature-256": "sha256=" + HMAC_MADE[:-2]}, BODY, "signature does not fit"),
+    ("github", {"x-hub-signature-256": "sha256=" + HMAC_MADE}, BODY + b"\n", "signature does not fit"),
+    ("stripe", {}, BODY, "header stripe-signature is missing"),
+    ("stripe", {"stripe-signature": STRIPE_MADE}, BODY, "header stripe-signature is not a list of name=value"),
+    ("stripe", {"stripe-signature": f"t={T}"}, BODY, "header stripe-signature holds no v1 signature"),
+    ("stripe", {"stripe-signature": f"t={T},v0={STRIPE_MADE}"}, EVENT, "header stripe-signature holds no v1 signature"),
+    (
+        "stripe",
+        {"stripe-signature": f"v1={STRIPE_MADE}"},
+        EVENT,
+        "header stripe-signature does not hold one t with a number of seconds",
+    ),
+    (
+        "stripe",
+        {"stripe-signature": f"t={T},t={T},v1={STRIPE_MADE}"},
+        EVENT,
+        "header stripe-signature does not hold one t with a number of seconds",
+    ),
+    (
+        "stripe",
+        {"stripe-signature": f"t=now,v1={STRIPE_MADE}"},
+        EVENT,
+        "header stripe-signature does not hold one t with a number of seconds",
+    ),
+    (
+        "stripe",
+        {"stripe-signature": f"t={T},v1=abc"},
+        EVENT,
+        "header stripe-signature holds a v1 that is not 64 hexadecimal digits",
+    ),
+    (
+        "stripe",
+        {"stripe-signature": f"t={T - 301},v1={STRIPE_MADE}"},
+        EVENT,
+        "timestamp is 301 s old; 300 s are allowed",
+    ),
+    (
+        "stripe",
+        {"stripe-signature": f"t={T + 301},v1={STRIPE_MADE}"},
+        EVENT,
+        "timestamp is 301 s in the future; 300 s are allowed",
+    ),
+    ("stripe", {"stripe-signature": f"t={T - 1},v1={STRIPE_MADE}"}, EVENT, "signature does not fit"),
+    ("slack", {}, BODY, "header x-slack-request-timestamp is missing"),
+    ("slack", {"x-slack-request-timestamp": str(T)}, BODY, "header x-slack-signature is missing"),
+    (
+        "slack",
+        {"x-slack-request-timestamp": str(T), "x-slack-signature": HMAC_MADE},
+        BODY,
+        "header x-slack-signature is not v0= and 64 hexadecimal digits",
+    ),
+    (
+        "slack",
+        {"x-slack-request-timestamp": str(T), "x-slack-signature": f"v1={HMAC_MADE}"},
+        BODY,
+        "header x-slack-signature is not v0= and 64 hexadecimal digits",
+    ),
+    (
+        "slack",
+        {"x-slack-request-timestamp": "soon", "x-slack-signature": f"v0={HMAC_MADE}"},
+        BODY,
+        "header x-slack-request-timestamp is not a number of seconds",
+    ),
+    ("slack", SLACK_HEADERS, SLACK_BODY, "timestamp is 168579382 s old; 300 s are allowed"),
+    ("slack", {**SLACK_HEADERS, "x-slack-request-timestamp": str(T)}, SLACK_BODY, "signature does not fit"),
+    ("shopify", {}, BODY, "header x-shopify-hmac-sha256 is missing"),
+    ("shopify", {"x-shopify-hmac-sha256": HMAC_MADE + "!"}, BODY, "header x-shopify-hmac-sha256 is not base64"),
+    ("shopify", {"x-shopify-hmac-sha256": HMAC_MADE}, BODY, "signature does not fit"),
+    ("shopify", {"x-shopify-hmac-sha256": SHOPIFY_MADE}, b'{"id": 1}', "signature does not fit"),
+    ("hmac", {"x-signature": HMAC_MADE}, BODY, "header x-webhook-signature is missing"),
+    ("hmac", {"x-webhook-signature": "sha256=" + HMAC_MADE}, BODY, "header x-webhook-signature is not hex"),
+    ("hmac", {"x-webhook-signature": HMAC_MADE}, BODY.upper(), "signature does not fit"),
+    ("hmac", {"x-webhook-signature": hmac.new(b"k" * 20, BODY, "sha1").hexdigest()}, BODY, "signature does not fit"),
+    ("basic", {}, BODY, "header authorization is missing"),
+    ("basic", {"authorization": f"Bearer {BASIC_MADE}"}, BODY, "header authorization does not begin with Basic"),
+    ("basic", {"authorization": "Basic"}, BODY, "signature does not fit"),
+    ("basic", {"authorization": "Basic dash:kkkk"}, BODY, "header authorization is not base64"),
+    (
+        "basic",
+        {"authorization": "Basic " + base64.b64encode(b"root:" + b"k" * 20).decode()},
+        BODY,
+        "signature does not fit",
+    ),
+    (
+        "basic",
+        {"authorization": "Basic " + base64.b64encode(b"dash:" + b"k" * 19).decode()},
+        BODY,
+        "signature does not fit",
+    ),
+    ("token", {}, BODY, "header authorization is missing"),
+    ("token", {"authorization": "k" * 20}, BODY, "header authorization does not begin with Bearer and a space"),
+    ("token", {"authorization": "Bearer"}, BODY, "header authorization does not begin with Bearer and a space"),
+    ("token", {"authorization": "Bearer " + "k" * 19}, BODY, "signature does not fit"),
+    ("token", {"authorization": "Bearer " + "k" * 21}, BODY, "signature does not fit"),
+    (
+        "token",
+        {"authorization": "Basic " + "k" * 20},
+        BODY,
+        "header authorization does not begin with Bearer and a space",
+    ),
+]
+SECRETS = {
+    "standard_webhooks": SECRET,
+    "github": "k" * 20,
+    "stripe": STRIPE_SECRET,
+    "slack": SLACK_SECRET,
+    "shopify": "shop-secret",
+}
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)))
+def test_every_way_to_be_wrong_is_refused_with_401(number: int) -> None:
+    name, headers, body, said = WRONG[number]
+    assert refusal(scheme(name), body, headers, [SECRETS.get(name, "k" * 20)]) == said
+
+
+def test_there_are_many_ways_to_be_wrong() -> None:
+    assert len(WRONG) >= 40
+    assert {name for name, *_ in WRONG} == {made.kind for made in load_schemes() if made.signed}
+    # Each would be right with the right headers: the table fails for the reason that it names.
+    scheme("github").verify(BODY, {"x-hub-signature-256": "sha256=" + HMAC_MADE}, ["k" * 20], NOW)
+    scheme("hmac").verify(BODY, {"x-webhook-signature": HMAC_MADE}, ["k" * 20], NOW)
+    scheme("basic").verify(BODY, {"authorization": f"Basic {BASIC_MADE}"}, ["k" * 20], NOW)
+    scheme("token").verify(BODY, {"authorization": "Bearer " + "k" * 20}, ["k" * 20], NOW)
+    scheme("shopify").verify(b'{"id":1}', {"x-shopify-hmac-sha256": SHOPIFY_MADE}, ["shop-secret"], NOW)
+
+
 # HMAC
 
 
