@@ -167,8 +167,9 @@ class Workers:
         self._orders = orders
         self._context = multiprocessing.get_context("spawn")
         workers = orders.settings.workers
-        self._wanted = [(INGEST, 1)] * workers + [(REPLAY, REPLAY_THREADS)] * workers + [(IO, IO_THREADS)]
-        self._wanted += [(DELIVER, QUEUE_THREADS), (STREAMS, 0), (ALERTS, 0)]
+        everything = [(INGEST, 1)] * workers + [(IO, IO_THREADS), (DELIVER, QUEUE_THREADS), (STREAMS, 0), (ALERTS, 0)]
+        everything += [(REPLAY, REPLAY_THREADS)] * workers
+        self._wanted = [one for one in everything if one[0] in orders.settings.worker_roles]
         self._processes: list[BaseProcess] = [self._start(*wanted) for wanted in self._wanted]
 
     def _start(self, queue: str, threads: int) -> BaseProcess:

@@ -30,7 +30,7 @@ from dash_app.domain.specs import FieldSpec
 from dash_app.pipelines.expressions import parse_filter
 from dash_app.pipelines.query import Queries
 from dash_app.pipelines.rollups import rollup
-from dash_app.storage import catalog, filters, silver, silver_read
+from dash_app.storage import catalog, filters, silver, silver_ranges, silver_read
 
 MAPPING: dict[str, Any] = {
     "fields": [
@@ -105,6 +105,8 @@ class Year:
             connection.autocommit = True
             connection.execute(f"VACUUM ANALYZE {self.target.table}")
             connection.execute(f"VACUUM ANALYZE {self.target.rollup}")
+        # To vacuum by hand ends an autovacuum, which may spoil the block-range index; workers mend such.
+        silver_ranges.mend(self.ground.app.database)
         return time.monotonic() - began
 
     def _frames(self) -> Iterator[pl.DataFrame]:

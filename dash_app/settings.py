@@ -47,8 +47,11 @@ VARIABLES = (
     "DASH_SMTP_URL",
     "DASH_ALLOWED_NETWORKS",
     "DASH_WATCH_ROOTS",
+    "DASH_WORKER_ROLES",
     "DASH_LOG_FORMAT",
 )
+#: What the processes of a worker do.
+WORKER_ROLES = ("ingest", "replay", "io", "deliver", "streams", "alerts")
 HELP = {
     "APP_ROLE": "web, ingestor or all (default: all)",
     "DASH_PORT": "port to listen on (default: 5006)",
@@ -78,6 +81,7 @@ class Settings:
     smtp_url: str | None = field(repr=False)
     allowed_networks: tuple[Network, ...]
     watch_roots: tuple[Path, ...]  # absolute, without symbolic links; folders below which sources may watch
+    worker_roles: tuple[str, ...]  # of WORKER_ROLES, in their order
     log_format: LogFormat
 
     @classmethod
@@ -111,6 +115,7 @@ class Settings:
             smtp_url=given.get("DASH_SMTP_URL", _smtp_url, None),
             allowed_networks=given.get("DASH_ALLOWED_NETWORKS", _networks, ()),
             watch_roots=given.get("DASH_WATCH_ROOTS", _roots, ()),
+            worker_roles=given.get("DASH_WORKER_ROLES", _worker_roles, WORKER_ROLES),
             log_format=cast(LogFormat, given.get("DASH_LOG_FORMAT", _one_of("console", "json"), "console")),
         )
         return settings._completed(given)
@@ -194,6 +199,13 @@ def _one_of(*names: str) -> Callable[[str], str]:
         return value
 
     return parse
+
+
+def _worker_roles(value: str) -> tuple[str, ...]:
+    names = {name.strip() for name in value.split(",") if name.strip()}
+    if unknown := sorted(names - set(WORKER_ROLES)):
+        raise ValueError(f"{_shown(unknown[0])} is not known; any of {', '.join(WORKER_ROLES)}, with commas between")
+    return tuple(name for name in WORKER_ROLES if name in names) or WORKER_ROLES
 
 
 def _number(low: int, high: int, what: str) -> Callable[[str], int]:

@@ -46,7 +46,7 @@ def uv_environment(listing: str) -> dict[str, str]:
 # What a start imports. Compiling these, and not the other two thirds, costs what the first start would cost anyway; but
 # where PYTHONDONTWRITEBYTECODE is set, every start would pay it again.
 WARM = """\
-    alembic.command argon2 bokeh.plotting boto3 cryptography.fernet httpx huey limits orjson panel panel_material_ui
+    alembic.command argon2 bokeh.plotting boto3 cryptography.fernet httpx huey limits orjson panel
     polars prometheus_client psutil psycopg pyarrow.parquet sqlalchemy.orm sqlalchemy.dialects.postgresql
     standardwebhooks structlog tornado.websocket typer yaml zstandard
 """

@@ -7,6 +7,7 @@ the pipeline's mapping (`dash_app.pipelines.alert_setup`). `docs/alerts.md` desc
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any, Literal
 
 from dash_app.domain.errors import Invalid
 from dash_app.domain.ids import SLUG
+from dash_app.domain.plain_text import is_storable
 from dash_app.domain.query import AGGREGATES, parse_query
 from dash_app.domain.specs import Measure
 
@@ -42,8 +44,11 @@ RESERVED = ("new", "firing", "backtest", "rules", "silences", "windows", "mainte
 MOST_SINKS = 20
 MOST_LABELS = 20
 MOST_MESSAGE = 10_000
-#: Series that one rule follows; a rule with more of them follows the first ones by name, and says so.
+#: Series that one rule follows; a rule with more of them follows those that it knows, and says so.
 MOST_SERIES = 1000
+#: Bytes of the text that names a series: it stands in keys of tables. Longer values are cut to so many characters.
+MOST_SERIES_NAME = 1000
+LONGEST_SHORTENED = 16
 SHORTEST_WINDOW = timedelta(seconds=10)
 LONGEST_WINDOW = timedelta(days=31)
 SHORTEST_EVERY = timedelta(seconds=1)
@@ -165,8 +170,26 @@ def parse_alert(document: Any) -> AlertSpec:
 
 
 def series_key(series: Mapping[str, Any]) -> str:
-    """The values of `by` as the text that names a series: JSON without blanks, keys in order; {} without `by`."""
+    """The values of `by` as the text that names a series: JSON without blanks, keys in order; {} without `by`.
+
+    Where that would be longer than a name may be, each long value is its beginning and a hash of the whole.
+    """
+    key = _series_json(series)
+    if len(key) * 4 > MOST_SERIES_NAME and len(key.encode(errors="replace")) > MOST_SERIES_NAME:
+        return _series_json({name: _shortened(value) for name, value in series.items()})
+    return key
+
+
+def _series_json(series: Mapping[str, Any]) -> str:
     return json.dumps(dict(series), sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
+
+
+def _shortened(value: Any) -> Any:
+    text = value if isinstance(value, str) else json.dumps(value, default=_plain)
+    if len(text) <= 2 * LONGEST_SHORTENED + 1:
+        return value
+    digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:LONGEST_SHORTENED]
+    return f"{text[:LONGEST_SHORTENED]}…{digest}"
 
 
 def read_series(key: str) -> dict[str, Any]:
@@ -271,7 +294,7 @@ def _threshold(value: Mapping[str, Any], kind: str, problems: Problems) -> Condi
     recover = None
     if value.get("recover") is not None:
         recover = _limits(value["recover"], "condition.recover", op, problems)
-        if limit and recover and not _recovers(op, limit, recover):
+        if op in OPERATORS and limit and recover and not _recovers(op, limit, recover):
             problems.append(("condition.recover", _RECOVER[op].format(*limit)))
     if kind == "threshold":
         return Condition("threshold", op, limit, recover)
@@ -368,6 +391,10 @@ def _text(document: Mapping[str, Any], key: str, problems: Problems, least: int,
     if not isinstance(value, str) or not least <= len(value.strip()) or len(value) > most:
         problems.append((key, f"a text of {least} to {most:,} characters is needed"))
         return ""
+    # A name stands in subjects and headers of messages, on one line.
+    if not (value.strip().isprintable() if least else is_storable(value)):
+        problems.append((key, "a text without control characters" if least else "a text without NUL"))
+        return ""
     return value.strip() if least else value
 
 
@@ -389,8 +416,15 @@ def _one_of(value: Any, place: str, known: Sequence[str], problems: Problems) ->
 
 
 def _number(value: Any, place: str, problems: Problems, low: float | None = None, high: float | None = None) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         problems.append((place, "a number is needed"))
+        return 0.0
+    try:
+        finite = isfinite(value)
+    except OverflowError:  # a whole number beyond all that is computed with
+        finite = False
+    if not finite:
+        problems.append((place, "a number is needed, of at most about 1e308"))
         return 0.0
     if (low is not None and value < low) or (high is not None and value > high):
         problems.append((place, f"a number from {low:g} to {high:g}"))

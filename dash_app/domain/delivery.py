@@ -24,6 +24,9 @@ BREAKER_FIRST = 5.0
 BREAKER_LONGEST = 15 * 60.0
 #: A sink that has failed for so long, with nothing that succeeded in between, is disabled.
 GIVEN_UP_AFTER = timedelta(days=5)
+#: Between two attempts at what failed lies less than this: the longest wait, and the longest hold. A failure after a
+#: longer silence is a first one: nothing tells that the sink failed all that time.
+LONGEST_SILENCE = timedelta(seconds=SCHEDULE[-1] * (1 + JITTER) + MOST_HELD)
 
 #: `sent`; `failed`: may succeed later; `refused`: this message never will; `gone`: none will.
 Outcome = Literal["sent", "failed", "refused", "gone"]
@@ -36,6 +39,8 @@ class Standing:
     failures: int = 0
     failing_since: datetime | None = None
     hold_until: datetime | None = None
+    #: When it failed last.
+    failed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +73,23 @@ def judge(
     """
     if outcome == "sent":
         return Verdict("sent", None, Standing())
+    if outcome == "refused":
+        # The other side is there, and said of this message that it does not want it.
+        return Verdict("dead", None, standing)
     failures = standing.failures + 1
     since = standing.failing_since or now
+    if standing.failed_at is not None and now - standing.failed_at > LONGEST_SILENCE:
+        since = now
     hold = _hold(now, failures, retry_after, jitter)
     if standing.hold_until is not None and (hold is None or hold < standing.hold_until):
         hold = standing.hold_until
-    after = Standing(failures, since, hold)
+    after = Standing(failures, since, hold, now)
     if outcome == "gone":
         return Verdict("dead", None, after, "the other side answered that it is gone for good")
     disabled = ""
     if now - since >= GIVEN_UP_AFTER:
         disabled = f"every attempt failed for {GIVEN_UP_AFTER.days} days"
-    if outcome == "refused" or once or attempts >= len(SCHEDULE):
+    if once or attempts >= len(SCHEDULE):
         return Verdict("dead", None, after, disabled)
     wait = SCHEDULE[attempts] * (1 + JITTER * jitter)
     if retry_after is not None:

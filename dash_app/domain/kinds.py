@@ -28,6 +28,8 @@ class Kind(param.Parameterized):
     #: One line for people who choose among kinds.
     summary: ClassVar[str] = ""
     secrets: ClassVar[frozenset[str]] = frozenset()
+    #: Those of them that reach nobody: what only signs or is only compared with.
+    unsent: ClassVar[frozenset[str]] = frozenset()
     #: JSON Schema of options that says more than their parameters do: by option. Forms are made of it: `oneOf` (see
     #: `variants`) is a choice with inputs of its own, `properties` a group, `items` a list of groups, `format` is
     #: `sql`, `pem`, `json` or `text` for what takes several lines, `x-titles` names choices for people, and `x-part-

@@ -7,10 +7,8 @@ made, and answers what stands in the page. Whatever it raises becomes a page tha
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import panel as pn
@@ -20,7 +18,7 @@ from panel.viewable import Viewable
 from dash_app.domain.errors import Unauthorized
 from dash_app.pages.boundary import Problem, problem_of
 from dash_app.pages.gate import Visit
-from dash_app.pages.shell import STATIC, Place
+from dash_app.pages.shell import Place
 
 
 @dataclass(frozen=True)
@@ -91,50 +89,3 @@ def problem_markup(problem: Problem) -> str:
 
 def problem_pane(visit: Visit, problem: Problem) -> pn.pane.HTML:
     return html(visit, problem_markup(problem))
-
-
-@cache
-def material_theme() -> dict[str, Any]:
-    """The tokens of tokens.css as a theme of the Material components, for light and dark."""
-    text = (STATIC[1] / "tokens.css").read_text("utf-8")
-    common = dict(re.findall(r"--([\w-]+):\s*([^;]+);", _block(text, ":root {")))
-    themes = {}
-    for mode, selector in (("light", ':root[data-theme="light"] {'), ("dark", ':root[data-theme="dark"] {')):
-        token = common | dict(re.findall(r"--([\w-]+):\s*([^;]+);", _block(text, selector)))
-        themes[mode] = {
-            "palette": {
-                "primary": {
-                    "main": token["accent"],
-                    "dark": token["accent-strong"],
-                    "contrastText": token["on-accent"],
-                },
-                "error": {"main": token["bad"]},
-                "text": {"primary": token["text"], "secondary": token["text-2"]},
-                "background": {"default": token["canvas"], "paper": token["surface"]},
-                "divider": token["line"],
-            },
-            "typography": {
-                "fontFamily": token["font"],
-                "fontSize": 13,
-                "body1": {"fontSize": "13px", "lineHeight": "20px"},
-                "button": {"textTransform": "none", "fontWeight": 500, "fontSize": "13px", "lineHeight": "20px"},
-            },
-            "shape": {"borderRadius": 6},
-            "components": {
-                "MuiButton": {
-                    "defaultProps": {"disableElevation": True, "disableRipple": True},
-                    "styleOverrides": {"root": {"boxShadow": "none", "&:hover": {"boxShadow": "none"}}},
-                },
-                "MuiInputBase": {"styleOverrides": {"root": {"fontSize": "13px"}, "input": {"height": "20px"}}},
-                "MuiInputLabel": {"styleOverrides": {"root": {"fontSize": "13px"}}},
-                "MuiOutlinedInput": {"styleOverrides": {"root": {"backgroundColor": token["surface"]}}},
-                "MuiMenuItem": {"styleOverrides": {"root": {"fontSize": "13px"}}},
-                "MuiToggleButton": {"styleOverrides": {"root": {"whiteSpace": "nowrap", "paddingInline": "14px"}}},
-            },
-        }
-    return themes
-
-
-def _block(text: str, selector: str) -> str:
-    start = text.index(selector)
-    return text[start : text.index("}", start)]

@@ -18,6 +18,7 @@ from dash_app.domain.specs import Measure, QuerySpec
 from dash_app.pipelines.alert_minutes import Group
 from dash_app.pipelines.alert_plan import Plan, Rule, condition_of
 from dash_app.storage import silver_read
+from dash_app.storage.silver_running import PATIENCE
 from dash_app.storage.unit import Unit
 
 HOUR = timedelta(hours=1)
@@ -48,20 +49,22 @@ class Past:
         return self._times[place] if place < len(self._times) else None
 
 
-def read_window(unit: Unit, plan: Plan, rule: Rule, start: datetime, end: datetime) -> dict[Group, float | None]:
-    """The rule's aggregate over start ≤ time < end, by group."""
-    answer = _read(unit, plan, rule, start, end, None)
+def read_window(
+    unit: Unit, plan: Plan, rule: Rule, start: datetime, end: datetime, *, patience: float = PATIENCE
+) -> dict[Group, float | None]:
+    """The rule's aggregate over start ≤ time < end, by group. Raises TooSlow after `patience` seconds."""
+    answer = _read(unit, plan, rule, start, end, None, patience)
     return {tuple(row[:-1]): _number(row[-1]) for row in answer}
 
 
 def read_past(
-    unit: Unit, plan: Plan, rule: Rule, start: datetime, end: datetime
+    unit: Unit, plan: Plan, rule: Rule, start: datetime, end: datetime, *, patience: float = PATIENCE
 ) -> dict[Group, list[tuple[datetime, float]]]:
     """The rule's aggregate over all windows side by side of start ≤ time < end, by group, in the order of time."""
     seconds = int(rule.spec.window.total_seconds())
     every = (seconds // 60, "m") if seconds % 60 == 0 else (seconds, "s")
     found: dict[Group, list[tuple[datetime, float]]] = {}
-    for row in _read(unit, plan, rule, start, end, every):
+    for row in _read(unit, plan, rule, start, end, every, patience):
         value = _number(row[-1])
         if value is not None:
             found.setdefault(tuple(row[1:-1]), []).append((row[0], value))
@@ -69,7 +72,13 @@ def read_past(
 
 
 def _read(
-    unit: Unit, plan: Plan, rule: Rule, start: datetime, end: datetime, every: tuple[int, str] | None
+    unit: Unit,
+    plan: Plan,
+    rule: Rule,
+    start: datetime,
+    end: datetime,
+    every: tuple[int, str] | None,
+    patience: float,
 ) -> Iterable[tuple[Any, ...]]:
     condition, used = condition_of(rule.tree)
     spec = QuerySpec(
@@ -83,7 +92,8 @@ def _read(
         limit=MOST_ROWS,
         timezone="UTC",
     )
-    return silver_read.aggregates(unit, plan.versions, spec, plan.fields, condition, used).frame.iter_rows()
+    answer = silver_read.aggregates(unit, plan.versions, spec, plan.fields, condition, used, patience=patience)
+    return answer.frame.iter_rows()
 
 
 def _number(value: Any) -> float | None:

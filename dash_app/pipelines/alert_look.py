@@ -15,7 +15,7 @@ from uuid import UUID
 from dash_app.domain.alert_machine import Event, Observation, Reference, State, judge, step
 from dash_app.domain.alert_mutes import facts_of
 from dash_app.domain.alerts import MOST_SERIES, read_series
-from dash_app.domain.errors import DashError
+from dash_app.domain.errors import DashError, Unavailable
 from dash_app.pipelines import alert_history
 from dash_app.pipelines.alert_history import Past
 from dash_app.pipelines.alert_minutes import minute_of, moment_of
@@ -23,12 +23,26 @@ from dash_app.pipelines.alert_mutes import Mutes
 from dash_app.pipelines.alert_plan import Plan, Rule, Shape
 from dash_app.pipelines.watches import watch
 from dash_app.storage import alert_turns
+from dash_app.storage.alert_reads import apart
 from dash_app.storage.alert_turns import StoredEvent, Turn
 from dash_app.storage.unit import Unit
 
 #: A rule read from silver rests for so many times what it cost, and one that failed for so long.
 REST_FACTOR = 20
 FAILED_REST = timedelta(seconds=30)
+#: What is read for rules alone takes so much of a look, in seconds: what is due beyond that waits for the next one.
+ALLOWANCE = 2.0
+#: A statement for one rule ends after so long.
+PATIENCE = 5.0
+#: That a series has data is noted so often; one that was well, or told to lack data, and has had none for so long is
+#: forgotten. Both are looked for once in `SWEPT_EVERY`.
+SEEN_EVERY = timedelta(days=1)
+FORGOTTEN_AFTER = timedelta(days=7)
+SWEPT_EVERY = timedelta(hours=1)
+CUT = (
+    f"there are more than {MOST_SERIES:,} series: those that came first are followed, and no others; "
+    "a condition in `where` or fewer fields in `by` make them fewer"
+)
 #: Values of what is not well are written anew so often, for people to read.
 SHOWN_EVERY = timedelta(seconds=10)
 REWRITTEN = "history was mapped anew"
@@ -45,6 +59,8 @@ class Known:
     plan: Plan
     states: dict[UUID, dict[str, State]]
     read_at: datetime
+    #: When a series was last noted to have data.
+    seen: dict[UUID, dict[str, datetime]] = field(default_factory=dict)
     #: When the state of a series was written last.
     written: dict[tuple[UUID, str], datetime] = field(default_factory=dict)
     #: What rules hold their values against, by rule: for which hour or minute, and what it was.
@@ -55,7 +71,8 @@ class Known:
 class Outcome:
     """What one look has to write."""
 
-    states: list[tuple[UUID, str, State]] = field(default_factory=list)
+    #: By rule and series, each with whether the series has data now.
+    states: dict[tuple[UUID, str], tuple[State, bool]] = field(default_factory=dict)
     gone: list[tuple[UUID, str]] = field(default_factory=list)
     events: list[StoredEvent] = field(default_factory=list)
     messages: list[tuple[Rule, str, Event, State]] = field(default_factory=list)
@@ -64,7 +81,8 @@ class Outcome:
 @dataclass
 class Look:
     """One look. `touched`: minutes (both ends included) that something was written to since the last one;
-    `everything`: whether rules are looked at that are not due."""
+    `everything`: whether rules are looked at that are not due; `allowance`: seconds that rules read for themselves may
+    take (`spent`: what they took), beyond which they are `left` for the next look."""
 
     unit: Unit
     turn: Turn
@@ -73,6 +91,9 @@ class Look:
     now: datetime
     touched: tuple[int, int] | None = None
     everything: bool = False
+    allowance: float = ALLOWANCE
+    spent: float = 0.0
+    left: bool = False
     outcome: Outcome = field(default_factory=Outcome)
     _shared: dict[tuple[int, Any, timedelta], Mapping[Any, float | None]] = field(default_factory=dict)
 
@@ -83,10 +104,26 @@ class Look:
     def evaluate(self) -> Outcome:
         for shape in self.known.plan.shapes:
             self._read(shape)
-        for rule in self.known.plan.rules:
-            if self._due(rule) and (found := self._values(rule)) is not None:
-                rule.looked_at = self.now
+        if self.quiet:
+            for rule in self.known.plan.rules:
+                rule.rewritten = True
+        shared = [rule for rule in self.known.plan.rules if not rule.costly]
+        # Who has waited longest comes first: what is left over is first the next time.
+        costly = sorted(
+            (rule for rule in self.known.plan.rules if rule.costly),
+            key=lambda rule: rule.looked_at.timestamp() if rule.looked_at else 0.0,
+        )
+        for rule in (*shared, *costly):
+            if not self._due(rule):
+                continue
+            if rule.costly and self.spent >= self.allowance and not self.everything:
+                self.left = True
+                break
+            found = self._values(rule)
+            rule.looked_at = self.now
+            if found is not None:
                 self._judge(rule, *found)
+                rule.rewritten = False
         return self.outcome
 
     def _due(self, rule: Rule) -> bool:
@@ -100,7 +137,24 @@ class Look:
     # Values ----------------------------------------------------------------------------------------------------------
 
     def _read(self, shape: Shape) -> None:
-        """Brings the minutes that a shape holds up to date."""
+        """Brings the minutes that a shape holds up to date; where that fails, its rules rest, and no others."""
+        if shape.rests_until is not None and self.now < shape.rests_until and not (self.everything or self.quiet):
+            return
+        began = time.perf_counter()
+        try:
+            with apart(self.unit):
+                self._read_minutes(shape)
+        except Unavailable:
+            raise
+        except DashError as error:
+            cost = time.perf_counter() - began
+            self.spent += cost
+            shape.error, shape.first = error.message, None
+            shape.rests_until = self.now + max(FAILED_REST, timedelta(seconds=cost * REST_FACTOR))
+            return
+        shape.error, shape.rests_until = "", None
+
+    def _read_minutes(self, shape: Shape) -> None:
         assert shape.reader is not None
         running = minute_of(self.now)
         first = low = running - shape.length
@@ -117,26 +171,38 @@ class Look:
     def _values(self, rule: Rule) -> tuple[Values, References] | None:
         """The rule's values by series and what they are held against; None where it cannot be evaluated now."""
         spec = rule.spec
-        if rule.road == "minutes":
+        if rule.shape is not None and rule.shape.error:
+            self._say(rule, rule.shape.error)
+            return None
+        if not rule.costly:
             return self._from_minutes(rule)
         began = time.perf_counter()
         try:
             # A statement that fails ends a transaction; one rule must not end the others'.
-            with self.unit.driver.transaction():
-                if rule.road == "watch":
-                    value = watch(self.unit, self.turn, self.known.plan, spec.watch, spec.window, self.now)
-                    return {"{}": value}, {}
-                read = alert_history.read_window(self.unit, self.known.plan, rule, self.now - spec.window, self.now)
-                values = {rule.key(group): value for group, value in read.items()}
-                references = self._references(rule)
+            with apart(self.unit):
+                values, references = self._read_alone(rule)
+        except Unavailable:
+            raise
         except DashError as error:
-            rule.rests_until = self.now + FAILED_REST
+            cost = time.perf_counter() - began
+            self.spent += cost
+            rule.rests_until = self.now + max(FAILED_REST, timedelta(seconds=cost * REST_FACTOR))
             self._say(rule, error.message)
             return None
-        cost = timedelta(seconds=time.perf_counter() - began)
-        rule.rests_until = self.now + max(cost * REST_FACTOR, spec.window / 1000)
-        self._say(rule, "")
+        cost = time.perf_counter() - began
+        self.spent += cost
+        least = spec.window / 1000 if rule.road == "window" else timedelta()
+        rule.rests_until = self.now + max(timedelta(seconds=cost * REST_FACTOR), least)
         return values, references
+
+    def _read_alone(self, rule: Rule) -> tuple[Values, References]:
+        spec, plan = rule.spec, self.known.plan
+        if rule.road == "watch":
+            return {"{}": watch(self.unit, self.turn, plan, spec.watch, spec.window, self.now)}, {}
+        if rule.road == "minutes":
+            return self._from_minutes(rule)
+        read = alert_history.read_window(self.unit, plan, rule, self.now - spec.window, self.now, patience=PATIENCE)
+        return {rule.key(group): value for group, value in read.items()}, self._references(rule)
 
     def _from_minutes(self, rule: Rule) -> tuple[Values, References]:
         if rule.shape is None:
@@ -167,10 +233,11 @@ class Look:
         found: dict[str, Reference] = {}
         if condition.type == "change":
             end = self.now - condition.over
-            read = alert_history.read_window(self.unit, plan, rule, end - spec.window, end)
+            read = alert_history.read_window(self.unit, plan, rule, end - spec.window, end, patience=PATIENCE)
             found = {rule.key(group): Reference(value) for group, value in read.items()}
         elif (reach := alert_history.reach_of(condition, hour, spec.timezone)) is not None:
-            for group, rows in alert_history.read_past(self.unit, plan, rule, *reach).items():
+            past = alert_history.read_past(self.unit, plan, rule, *reach, patience=PATIENCE)
+            for group, rows in past.items():
                 found[rule.key(group)] = alert_history.usual(
                     condition, Past(rows), hour, spec.window, spec.timezone, counts=rule.counts
                 )
@@ -189,7 +256,12 @@ class Look:
         states = self.known.states.setdefault(rule.stored.id, {})
         # Held against what is written in the rule, the same value is as well as it was.
         calm = rule.calm if not rule.spec.condition.has_reference else {}
-        for key, value in self._seen(rule, values, states):
+        if rule.swept_at is None or self.now >= rule.swept_at + SWEPT_EVERY:
+            rule.swept_at = self.now
+            self._sweep(rule, values, states)
+        followed = self._followed(values, states)
+        self._say(rule, "" if len(followed) == len(values) else CUT)
+        for key, value in self._seen(rule, values, states, followed):
             state = states.get(key)
             well = state is not None and state.state == "ok" and not state.told
             if well and key in calm and calm[key] == value:
@@ -202,15 +274,25 @@ class Look:
             if state is not None and state.state == "ok" and seen.bad is None and rule.spec.no_data_state == "ok":
                 if rule.by:
                     # A series that was well and has gone is nobody's concern.
-                    del states[key]
-                    self.outcome.gone.append((rule.stored.id, key))
+                    self._forget(rule, key, states)
                 continue
-            self._step(rule, key, state or State(), seen, fresh=state is None)
+            self._step(rule, key, state or State(), seen, fresh=state is None, here=key in values)
 
     @staticmethod
-    def _seen(rule: Rule, values: Values, states: Mapping[str, State]) -> Iterator[tuple[str, float | None]]:
-        """Every series with its value: those that have one now, and those that are known and have none."""
-        keys = sorted(values)[:MOST_SERIES] if len(values) > MOST_SERIES else list(values)
+    def _followed(values: Values, states: Mapping[str, State]) -> list[str]:
+        """Series that have a value and are followed: those that are known, so that what fires can end, and as many new
+        ones as there is room for."""
+        new = values.keys() - states.keys()
+        room = max(0, MOST_SERIES - len(states))
+        if len(new) <= room:
+            return list(values)
+        return [key for key in values if key not in new] + sorted(new)[:room]
+
+    @staticmethod
+    def _seen(
+        rule: Rule, values: Values, states: Mapping[str, State], keys: list[str]
+    ) -> Iterator[tuple[str, float | None]]:
+        """Every series with its value: those of `keys`, which have one now, and those that are known and have none."""
         gone = [key for key in states if key not in values]
         if not rule.by and not keys and not gone:
             # The one series of a rule without groups is there whether it has data or not.
@@ -220,18 +302,41 @@ class Look:
         for key in gone:
             yield key, 0.0 if rule.counts else None
 
-    def _step(self, rule: Rule, key: str, before: State, seen: Observation, *, fresh: bool) -> None:
+    def _sweep(self, rule: Rule, values: Values, states: dict[str, State]) -> None:
+        """Notes which series have data, and lets go of those that have had none for days and do not fire."""
+        seen = self.known.seen.setdefault(rule.stored.id, {})
+        for key, state in list(states.items()):
+            last = seen.get(key)
+            if key in values:
+                if last is None or self.now - last >= SEEN_EVERY:
+                    seen[key] = self.now
+                    self.outcome.states[rule.stored.id, key] = state, True
+            elif last is None:
+                seen[key] = self.now
+            elif rule.by and state.state in ("ok", "no_data") and self.now - last >= FORGOTTEN_AFTER:
+                # Whoever was told that there is no data is told of the end of that.
+                self._step(rule, key, state, Observation(None, False, True), fresh=False, here=False)
+                self._forget(rule, key, states)
+
+    def _forget(self, rule: Rule, key: str, states: dict[str, State]) -> None:
+        del states[key]
+        rule.calm.pop(key, None)
+        self.known.seen.get(rule.stored.id, {}).pop(key, None)
+        self.known.written.pop((rule.stored.id, key), None)
+        self.outcome.gone.append((rule.stored.id, key))
+
+    def _step(self, rule: Rule, key: str, before: State, seen: Observation, *, fresh: bool, here: bool) -> None:
         alert, spec = rule.stored.id, rule.spec
         muted = ""
         if self.mutes:
             facts = facts_of(spec.slug, spec.severity, self.turn.slug, spec.labels, read_series(key))
             muted = self.mutes.reason(facts, self.now)
-        state, events = step(rule.timing, before, seen, self.now, muted=bool(muted), quiet=self.quiet)
+        state, events = step(rule.timing, before, seen, self.now, muted=bool(muted), quiet=rule.rewritten)
         self.known.states[alert][key] = state
         for event in events:
             # Whom nobody is told of by anybody's choice is told of nobody's.
             told = event.tell and bool(rule.stored.sinks)
-            why = "" if event.tell else REWRITTEN if self.quiet else muted
+            why = "" if event.tell else REWRITTEN if rule.rewritten else muted
             self.outcome.events.append(
                 StoredEvent(alert, self.turn.team, key, self.now, event.what, event.value, told, why)
             )
@@ -241,5 +346,7 @@ class Look:
         shown = self.known.written.get((alert, key))
         stale = shown is None or self.now - shown >= SHOWN_EVERY
         if moved or (state.state != "ok" and state.value != before.value and stale):
-            self.outcome.states.append((alert, key, state))
+            self.outcome.states[alert, key] = state, here
             self.known.written[alert, key] = self.now
+            if here:
+                self.known.seen.setdefault(alert, {})[key] = self.now

@@ -44,10 +44,13 @@ def chart_of(app: Resources, team: UUID, payload: Mapping[str, Any]) -> File | N
                 return None
             document = _query(spec, payload, at)
             answer = Queries(app.database, patience=PATIENCE).answer(unit, parse_query(resolve(unit, document), at))
+        return _drawn(spec, payload, answer)
     except DashError as error:
         log.info("alert.no_chart", alert=str(payload.get("alert")), error=error.message)
-        return None
-    return _drawn(spec, payload, answer)
+    except Exception:
+        # Values that cannot be drawn, a document of another time: the message goes out, whatever is wrong here.
+        log.exception("alert.chart_broke", alert=str(payload.get("alert")))
+    return None
 
 
 def _query(spec: AlertSpec, payload: Mapping[str, Any], at: datetime) -> dict[str, Any]:

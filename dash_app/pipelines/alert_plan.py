@@ -36,6 +36,8 @@ LONGEST_HELD = timedelta(hours=3)
 LONGEST_WINDOW = timedelta(hours=2)
 #: So many rules that differ in a value alone are read together.
 WORTH_SHARING = 3
+#: Names of series that a rule keeps made.
+MOST_NAMES = 10_000
 
 
 @dataclass
@@ -54,6 +56,10 @@ class Rule:
     looked_at: datetime | None = None
     #: Not before this moment: what it reads costs much, or it has failed.
     rests_until: datetime | None = None
+    #: History was rewritten since it was judged last: what differs then differs by that alone.
+    rewritten: bool = False
+    #: When its series were gone through last for those that have gone for good.
+    swept_at: datetime | None = None
     #: Values that were found to be well, by series: the same value need not be judged again.
     calm: dict[str, float | None] = field(default_factory=dict)
     _keys: dict[Group, str] = field(default_factory=dict)
@@ -77,10 +83,17 @@ class Rule:
         """Whether no records are a value, namely none, and not the lack of one."""
         return not self.spec.watch and self.measure.agg in ("count", "count_distinct")
 
+    @property
+    def costly(self) -> bool:
+        """Whether it has anything read for itself alone."""
+        return self.road != "minutes" or self.spec.condition.type in ("quantile", "anomaly")
+
     def key(self, group: Group) -> str:
         """The name of a series by its values of `by`."""
         found = self._keys.get(group)
         if found is None:
+            if len(self._keys) >= MOST_NAMES:
+                self._keys.clear()
             found = self._keys[group] = series_key(dict(zip(self.by, group, strict=True)))
         return found
 
@@ -112,6 +125,9 @@ class Shape:
     #: Minutes that it holds: from the first on, without gap, as of the last look.
     first: int | None = None
     last: int = 0
+    #: Why it could not be read, and until when that is not tried again.
+    error: str = ""
+    rests_until: datetime | None = None
 
     @property
     def length(self) -> int:

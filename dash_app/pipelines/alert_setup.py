@@ -18,11 +18,14 @@ from dash_app.domain.alert_mutes import Silence, Window
 from dash_app.domain.alerts import WATCH_LIMITS, AlertSpec, parse_alert, series_key
 from dash_app.domain.errors import Invalid, NotFound, PreconditionFailed
 from dash_app.domain.ids import slug_from
+from dash_app.domain.plain_text import is_storable
 from dash_app.domain.query import parse_query
 from dash_app.domain.specs import FieldSpec, Pipeline
 from dash_app.pipelines import alert_mutes as muting
 from dash_app.pipelines import alert_words
+from dash_app.pipelines.alert_ends import tell_ends
 from dash_app.pipelines.query import check_query
+from dash_app.pipelines.sinks import load_sinks
 from dash_app.storage import alert_mutes as mutes
 from dash_app.storage import alerts, catalog, dashboards, people, silver_read
 from dash_app.storage import sinks as stored_sinks
@@ -52,6 +55,8 @@ def update_alert(
     spec, pipeline, sinks = check_alert(unit, {"slug": before.slug, **document})
     found = _expected(unit, before.id, expected_revision, also=[pipeline.id])
     afresh = found.pipeline != pipeline.id or any(found.document.get(key) != document.get(key) for key in _WATCHED)
+    if afresh:
+        tell_ends(unit, found, by=author.email, why="The rule watches something else from now on.")
     made = alerts.update(unit, found, spec, pipeline.id, list(sinks.values()), afresh=afresh, author=author.email)
     people.record(unit, author, author.team, "alert.update", made.slug, {"revision": made.revision})
     return made
@@ -71,8 +76,9 @@ def set_enabled(
 
 
 def delete_alert(unit: Unit, ref: str, author: Principal, *, expected_revision: int | None = None) -> None:
-    """Takes a rule away with its history. Raises NotFound and PreconditionFailed."""
+    """Takes a rule away with its history; what fired is told to be over. Raises NotFound and PreconditionFailed."""
     found = _expected(unit, ref, expected_revision)
+    tell_ends(unit, found, by=author.email, why="The rule was deleted.")
     alerts.delete(unit, found)
     people.record(unit, author, author.team, "alert.delete", found.slug, {"name": found.name})
 
@@ -85,8 +91,8 @@ def acknowledge(
     Answers how many there were. Raises NotFound, and Invalid where nothing fires there.
     """
     found = alerts.lock(unit, ref)
-    if len(note) > 1000:
-        raise Invalid(problems=[("note", "a text of at most 1,000 characters")])
+    if len(note) > 1000 or not is_storable(note):
+        raise Invalid(problems=[("note", "a text of at most 1,000 characters, without NUL")])
     key = None if series is None else series_key(series)
     count = alerts.acknowledge(unit, found, key, by=author.email, note=note)
     if not count:
@@ -98,6 +104,7 @@ def acknowledge(
 def forget_series(unit: Unit, ref: str, series: Mapping[str, Any], author: Principal) -> None:
     """Forgets a series that will not come back, such as a sensor that was taken down. Raises NotFound."""
     found = alerts.lock(unit, ref)
+    tell_ends(unit, found, by=author.email, why="The series was taken off the rule.", series=series_key(series))
     if not alerts.forget(unit, found, series_key(series)):
         raise NotFound("this rule knows no such series")
     people.record(unit, author, author.team, "alert.forget", found.slug, {"series": series_key(series)})
@@ -123,9 +130,13 @@ def check_alert(unit: Unit, document: Mapping[str, Any]) -> tuple[AlertSpec, Pip
     if pipeline and not spec.watch:
         problems += query_problems(spec, fields)
     sinks = stored_sinks.find(unit, spec.sinks)
+    named = alerts.kinds_of_sinks(unit, list(sinks.values()))
+    kinds = load_sinks()
     for number, slug in enumerate(spec.sinks):
         if slug not in sinks:
             problems.append((f"sinks[{number}]", f"there is no sink '{slug[:60]}'"))
+        elif (kind := named.get(sinks[slug], "")) not in kinds or not kinds[kind].tells_people:
+            problems.append((f"sinks[{number}]", f"'{slug[:60]}' is of the kind {kind}, which takes records alone"))
     problems += [("message", what) for what in alert_words.problems(spec)]
     if problems or pipeline is None:
         raise Invalid(problems=problems)

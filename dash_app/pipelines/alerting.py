@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -25,11 +25,11 @@ import structlog
 from dash_app.domain.changes import CHANNEL, AlertChanged, PipelineChanged, RowsAdded, decode
 from dash_app.domain.errors import DashError, Unavailable
 from dash_app.pipelines import alert_words, outbox
-from dash_app.pipelines.alert_look import FAILED_REST, Known, Look, Outcome
+from dash_app.pipelines.alert_look import ALLOWANCE, FAILED_REST, Known, Look, Outcome
 from dash_app.pipelines.alert_mutes import Mutes
 from dash_app.pipelines.alert_plan import Rule, compile_rules
 from dash_app.pipelines.resources import Resources
-from dash_app.storage import alert_mutes, alert_reads, alert_turns, catalog
+from dash_app.storage import alert_mutes, alert_reads, alert_turns, catalog, deliveries
 from dash_app.storage.alert_turns import Turn
 from dash_app.storage.unit import Unit
 
@@ -42,7 +42,13 @@ PACE = 1.0
 #: After so long what is held of the minutes is read anew, whatever was heard.
 AFRESH = timedelta(minutes=5)
 #: Statements of a look end after so long.
-PATIENCE = 10.0
+PATIENCE = 5.0
+#: A second that a team's rules read for themselves is paid back in so many; until then these rules wait.
+TEAM_FACTOR = 4
+#: A pipeline whose rules read for longer than so many seconds is looked at in a transaction of its own, at most so many
+#: of these after one another.
+SLOW = 0.25
+SLOW_AT_ONCE = 3
 #: Pipelines that are looked at in one transaction.
 AT_ONCE = 25
 #: A pipeline all of whose rules are off is looked at so seldom.
@@ -53,12 +59,11 @@ IDLE_SECONDS = 1.0
 
 
 class Evaluator:
-    """Evaluates rules; one of these a process. `clock` tells the time, which tests and simulations make up;
-    `base_url`: where people reach Dash, for the links in messages."""
+    """Evaluates rules; one of these a process. `clock` tells the time, which tests and simulations make up: without it
+    it is the database's, which all evaluators have in common; `base_url`: where people reach Dash, for the links in
+    messages."""
 
-    def __init__(
-        self, app: Resources, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC), base_url: str = ""
-    ) -> None:
+    def __init__(self, app: Resources, *, clock: Callable[[], datetime] | None = None, base_url: str = "") -> None:
         self._app = app
         self._clock = clock
         self._base_url = base_url.rstrip("/")
@@ -67,6 +72,10 @@ class Evaluator:
         self._lock = threading.Lock()
         #: Minutes that were written to since the last look, by pipeline.
         self._touched: dict[UUID, tuple[int, int]] = {}
+        #: Pipelines whose last look was slow.
+        self._slow: set[UUID] = set()
+        #: What teams have to pay back of the time that their rules took, in seconds, and as of when.
+        self._debts: dict[UUID, tuple[float, float]] = {}
         self._hearing = 0
         self._rung = threading.Event()
 
@@ -105,13 +114,31 @@ class Evaluator:
     def look(self, *, everything: bool = False) -> int:
         """Looks at what is due, a bounded number of pipelines in one transaction; answers how many they were.
 
+        Pipelines that were slow the last time have one each, so that they keep nobody waiting for a commit.
         `everything`: due or not, as simulations want it.
         """
-        now = self._clock()
+        slow = [] if everything else list(self._slow)
+        count = self._look_at_some(everything=everything, without=slow)
+        for _ in range(SLOW_AT_ONCE if slow else 0):
+            if not self._look_at_some(everything=False, only=slow, limit=1):
+                break
+        return count
+
+    def _look_at_some(
+        self,
+        *,
+        everything: bool,
+        without: Sequence[UUID] = (),
+        only: Sequence[UUID] | None = None,
+        limit: int = AT_ONCE,
+    ) -> int:
         with self._lock:
             heard = list(self._touched)
         with self._app.database.ingest() as unit:
-            turns = alert_turns.take(unit, now, touched=heard, everything=everything, limit=AT_ONCE)
+            now = self._clock() if self._clock is not None else deliveries.clock(unit)
+            turns = alert_turns.take(
+                unit, now, touched=heard, everything=everything, limit=limit, without=without, only=only
+            )
             if not turns:
                 return 0
             try:
@@ -172,16 +199,38 @@ class Evaluator:
                 mutes = Mutes(quiet.get(turn.team, ()), windows.get(turn.team, ()))
                 with self._lock:
                     touched = self._touched.pop(turn.pipeline, None)
-                look = Look(unit, turn, known, mutes, now, touched, everything)
+                look = Look(unit, turn, known, mutes, now, touched, everything, self._allowance(turn.team))
                 self._write(unit, turn, known, look.evaluate(), now)
-                done.append((turn, _next(known, now), max(PACE, known.plan.pace)))
+                self._spent(turn, look.spent)
+                due = now + timedelta(seconds=PACE) if look.left else _next(known, now)
+                done.append((turn, due, max(PACE, known.plan.pace)))
             elif alert_turns.has_rules(unit, turn.pipeline):
                 done.append((turn, now + ASLEEP, ASLEEP.total_seconds()))
             else:
                 alert_turns.drop(unit, turn.pipeline)
+                self._slow.discard(turn.pipeline)
                 self._forget([turn])
         if done:
             alert_turns.finish(unit, done, self._holder, now)
+
+    def _allowance(self, team: UUID) -> float:
+        """Seconds that a team's rules may read for themselves now: one team's slow rules must not take up everybody's
+        evaluator."""
+        debt, at = self._debts.get(team, (0.0, 0.0))
+        return ALLOWANCE - max(0.0, debt - (time.monotonic() - at)) / TEAM_FACTOR
+
+    def _spent(self, turn: Turn, seconds: float) -> None:
+        if seconds >= SLOW:
+            self._slow.add(turn.pipeline)
+        elif seconds:
+            self._slow.discard(turn.pipeline)
+        now = time.monotonic()
+        debt, at = self._debts.get(turn.team, (0.0, now))
+        debt = max(0.0, debt - (now - at)) + seconds * TEAM_FACTOR
+        if debt:
+            self._debts[turn.team] = (debt, now)
+        else:
+            self._debts.pop(turn.team, None)
 
     def _knowledge(self, unit: Unit, turn: Turn, now: datetime) -> Known:
         """What is known of a pipeline, read again as far as it may not be so any more."""
@@ -192,9 +241,6 @@ class Evaluator:
             versions = catalog.versions(unit, turn.pipeline)
             known = Known(mark, compile_rules(alert_turns.rules(unit, turn.pipeline), versions), {}, now)
             self._known[turn.pipeline] = known
-            for rule in known.plan.rules:
-                if rule.road != "window" and rule.stored.error:
-                    alert_turns.note_error(unit, rule.stored.id, "")
             for stored, error in known.plan.broken:
                 alert_turns.note_error(unit, stored.id, error)
         elif turn.holder == self._holder:
@@ -204,13 +250,14 @@ class Evaluator:
                     shape.first = None
             return known
         # Somebody else has had the turn: the minutes are still what was heard of, the states are not.
-        known.states = alert_turns.states(unit, turn.pipeline)
+        known.states, known.seen = alert_turns.states(unit, turn.pipeline)
         known.written.clear()
         return known
 
     def _write(self, unit: Unit, turn: Turn, known: Known, outcome: Outcome, now: datetime) -> None:
         if outcome.states:
-            alert_turns.save_states(unit, turn.team, outcome.states, now)
+            changed = [(*key, *state) for key, state in outcome.states.items()]
+            alert_turns.save_states(unit, turn.team, changed, now)
         if outcome.gone:
             alert_turns.forget(unit, outcome.gone)
         if outcome.events:

@@ -8,22 +8,26 @@ both agree to a step on what was there to be seen.
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
+from uuid import UUID
 
 from dash_app.domain import ids
 from dash_app.domain.alert_machine import Reference, State, finite, judge, step
 from dash_app.domain.alerts import AlertSpec, read_series
-from dash_app.domain.errors import Invalid
+from dash_app.domain.errors import Invalid, TooManyRequests
 from dash_app.domain.specs import Pipeline
 from dash_app.pipelines import alert_history, alert_setup
 from dash_app.pipelines.alert_history import Past
 from dash_app.pipelines.alert_minutes import MERGED, minute_of, moment_of
 from dash_app.pipelines.alert_plan import MINUTE, Plan, Rule, compile_rules
-from dash_app.pipelines.backtest_values import ByMinute, ByRecord, Source
+from dash_app.pipelines.backtest_values import ByMinute, ByRecord, Deadline, Source
 from dash_app.storage import catalog
 from dash_app.storage.alert_turns import StoredRule
 from dash_app.storage.unit import Unit
@@ -34,8 +38,17 @@ LONGEST_RANGE = timedelta(days=92)
 MOST_EVALUATIONS = 500_000
 #: What is answered: stretches of firing, and points of so many series to be drawn.
 MOST_INTERVALS = 1000
+#: Values of the past that conditions are held against, of all series together.
+MOST_PAST = 500_000
+#: Trials of a team, and of all teams, that a process has under way at once, and how long each may take.
+TRIALS_TEAM = 1
+TRIALS_ALL = 2
+SECONDS = 30.0
 DRAWN_SERIES = 12
 POINTS = 600
+
+_lock = threading.Lock()
+_under_way: Counter[UUID] = Counter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +130,8 @@ def run(
     """Tries a rule (a document as it would be saved) over start ≤ time ≤ end, the last 30 days by default.
 
     Reads under a team's unit and changes nothing. Raises Invalid for a document that would not be saved, for a watch
-    (the state of a pipeline leaves no history), and for a range that is longer or fuller than can be tried.
+    (the state of a pipeline leaves no history), and for a range that is longer or fuller than can be tried; TooSlow
+    after `SECONDS`, and TooManyRequests while others are under way.
     """
     spec, pipeline, _ = alert_setup.check_alert(unit, document)
     if spec.watch:
@@ -127,6 +141,12 @@ def run(
     start = start or end - DEFAULT_RANGE
     if not start < end <= start + LONGEST_RANGE:
         raise Invalid(problems=[("from", f"from lies before to, and at most {LONGEST_RANGE.days} days before it")])
+    with _turn(pipeline.team):
+        return _tried(unit, spec, pipeline, start, end)
+
+
+def _tried(unit: Unit, spec: AlertSpec, pipeline: Pipeline, start: datetime, end: datetime) -> Backtest:
+    deadline = Deadline(SECONDS)
     versions = catalog.versions(unit, pipeline.id)
     plan = compile_rules([_stored(spec, pipeline)], versions)
     if plan.broken:
@@ -135,10 +155,26 @@ def run(
     # Whole minutes: at those a window is the same for who evaluated it then.
     start = moment_of(minute_of(start) + (1 if start.timestamp() % 60 else 0))
     if rule.measure.agg in MERGED and not spec.window % MINUTE:
-        tried: Source = ByMinute(unit, plan, rule, start, end)
+        tried: Source = ByMinute(unit, plan, rule, start, end, deadline)
     else:
-        tried = ByRecord(unit, plan, rule, start, end)
-    return _Trial(unit, plan, rule, spec, start, end, tried).run()
+        tried = ByRecord(unit, plan, rule, start, end, deadline)
+    return _Trial(unit, plan, rule, spec, start, end, tried, deadline).run()
+
+
+@contextmanager
+def _turn(team: UUID) -> Iterator[None]:
+    """A place among the trials that are under way: each takes memory and a processor."""
+    with _lock:
+        if _under_way[team] >= TRIALS_TEAM or _under_way.total() >= TRIALS_ALL:
+            raise TooManyRequests("rules are being tried already; wait for their end", retry_after=5)
+        _under_way[team] += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _under_way[team] -= 1
+            if not _under_way[team]:
+                del _under_way[team]
 
 
 def _stored(spec: AlertSpec, pipeline: Pipeline) -> StoredRule:
@@ -171,8 +207,17 @@ class _Run:
 
 class _Trial:
     def __init__(
-        self, unit: Unit, plan: Plan, rule: Rule, spec: AlertSpec, start: datetime, end: datetime, tried: Source
+        self,
+        unit: Unit,
+        plan: Plan,
+        rule: Rule,
+        spec: AlertSpec,
+        start: datetime,
+        end: datetime,
+        tried: Source,
+        deadline: Deadline,
     ) -> None:
+        self.deadline = deadline
         self.unit, self.plan, self.rule, self.spec = unit, plan, rule, spec
         self.start, self.end, self.tried = start, end, tried
         keys = sorted(tried.series)
@@ -200,6 +245,7 @@ class _Trial:
         past = self._past()
         points: list[Drawn] = []
         for key in self.keys:
+            self.deadline.check()
             values = list(self.tried.values(key, moments)) if key in self.tried.series else [None] * len(moments)
             self._try(key, moments, values, past.get(key))
             if len(points) < DRAWN_SERIES:
@@ -236,9 +282,24 @@ class _Trial:
         edges = [low]
         while edges[-1] < high:
             edges.append(min(edges[-1] + timedelta(days=7), high))
+        count, tried = 0, set(self.keys)
         for begin, until in pairwise(edges):
-            for group, found in alert_history.read_past(self.unit, self.plan, self.rule, begin, until).items():
-                rows.setdefault(self.rule.key(group), []).extend(found)
+            read = alert_history.read_past(self.unit, self.plan, self.rule, begin, until, patience=self.deadline.left)
+            for group, found in read.items():
+                # Of series that are not tried nothing is needed.
+                if (key := self.rule.key(group)) in tried:
+                    rows.setdefault(key, []).extend(found)
+                    count += len(found)
+            if count > MOST_PAST:
+                raise Invalid(
+                    problems=[
+                        (
+                            "from",
+                            f"it is held against more than {MOST_PAST:,} values of the past; take fewer series, "
+                            "a wider window or a shorter range",
+                        )
+                    ]
+                )
         return {key: Past(found) for key, found in rows.items()}
 
     def _references(self, key: str, moments: Sequence[datetime], past: Past | None) -> Iterator[Reference | None]:

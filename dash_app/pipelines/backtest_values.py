@@ -7,6 +7,7 @@ wide they are. Everything else is computed from records.
 from __future__ import annotations
 
 import statistics
+import time
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -14,19 +15,41 @@ from typing import Any
 
 from dash_app.domain.alert_machine import percentile
 from dash_app.domain.errors import Invalid
+from dash_app.domain.query import TooSlow
 from dash_app.domain.specs import FieldSpec, QuerySpec
 from dash_app.pipelines.alert_minutes import Columns, Group, finished, merged, minute_of, moment_of, partial
 from dash_app.pipelines.alert_plan import MINUTE, Plan, Rule, condition_of
 from dash_app.storage import silver_read
 from dash_app.storage.silver_columns import SYSTEM
+from dash_app.storage.silver_running import PATIENCE
 from dash_app.storage.unit import Unit
 
 #: Minutes of all series together that are held.
-MOST_MINUTES = 4_000_000
+MOST_MINUTES = 500_000
 MOST_SERIES = 200
-MOST_RECORDS = 2_000_000
+MOST_RECORDS = 300_000
 ROWS_AT_ONCE = 100_000
 SHORTEST_STEP = timedelta(seconds=10)
+
+
+class Deadline:
+    """When a trial has to be over: its reads are granted what is left, and none is begun after it."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds for the next read. Raises TooSlow where there are none."""
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TooSlow(f"the rule could not be tried within {self._seconds:g} s; a shorter range helps")
+        return min(left, PATIENCE)
+
+    def check(self) -> None:
+        """Raises TooSlow where no time is left."""
+        _ = self.left
 
 
 class Source:
@@ -44,7 +67,7 @@ class Source:
 class ByMinute(Source):
     """From states of minutes, which the rollups have wherever they can."""
 
-    def __init__(self, unit: Unit, plan: Plan, rule: Rule, start: datetime, end: datetime) -> None:
+    def __init__(self, unit: Unit, plan: Plan, rule: Rule, start: datetime, end: datetime, deadline: Deadline) -> None:
         self.rule = rule
         self.first = minute_of(start) - rule.minutes - int(rule.over / MINUTE)
         self.last = minute_of(end)
@@ -52,7 +75,7 @@ class ByMinute(Source):
         count = self.last - self.first
         self.series = {}
         width = len(rule.by)
-        for row in _chunks(unit, plan, rule, columns, moment_of(self.first), moment_of(self.last)):
+        for row in _chunks(unit, plan, rule, columns, moment_of(self.first), moment_of(self.last), deadline):
             key = rule.key(tuple(row[1 : 1 + width]))
             parts = self.series.get(key)
             if parts is None:
@@ -61,7 +84,10 @@ class ByMinute(Source):
                     continue
                 parts = self.series[key] = [None] * count
             parts[minute_of(row[0]) - self.first] = partial(columns, rule.measure, row[1 + width :], 1.0)
-        self._windows = {key: slid(str(rule.measure.agg), parts, rule.minutes) for key, parts in self.series.items()}
+        self._windows = {}
+        for key, parts in self.series.items():
+            deadline.check()
+            self._windows[key] = slid(str(rule.measure.agg), parts, rule.minutes)
 
     def values(self, key: str, moments: Sequence[datetime]) -> Iterator[float | None]:
         windows, agg = self._windows[key], str(self.rule.measure.agg)
@@ -101,7 +127,7 @@ def _both(agg: str, before: Any, after: Any) -> Any:
 
 
 def _chunks(
-    unit: Unit, plan: Plan, rule: Rule, columns: Columns, start: datetime, end: datetime
+    unit: Unit, plan: Plan, rule: Rule, columns: Columns, start: datetime, end: datetime, deadline: Deadline
 ) -> Iterator[tuple[Any, ...]]:
     """Rows by the minute, in the order of time, read a stretch at a time."""
     condition, used = condition_of(rule.tree)
@@ -119,7 +145,7 @@ def _chunks(
             limit=ROWS_AT_ONCE,
             timezone="UTC",
         )
-        answer = silver_read.aggregates(unit, plan.versions, spec, plan.fields, condition, used)
+        answer = silver_read.aggregates(unit, plan.versions, spec, plan.fields, condition, used, patience=deadline.left)
         if answer.truncated and until - start > MINUTE:
             length = max((until - start) / 2 // MINUTE * MINUTE, MINUTE)
             continue
@@ -130,12 +156,13 @@ def _chunks(
 class ByRecord(Source):
     """From the records themselves."""
 
-    def __init__(self, unit: Unit, plan: Plan, rule: Rule, start: datetime, end: datetime) -> None:
+    def __init__(self, unit: Unit, plan: Plan, rule: Rule, start: datetime, end: datetime, deadline: Deadline) -> None:
         self.rule = rule
         self.window = rule.spec.window
         self.least = max(SHORTEST_STEP, min(MINUTE, self.window / 2))
         rows = sorted(
-            _records(unit, plan, rule, start - self.window - rule.over, end), key=lambda row: (row[0], row[-1])
+            _records(unit, plan, rule, start - self.window - rule.over, end, deadline),
+            key=lambda row: (row[0], row[-1]),
         )
         self.series = {}
         for moment, group, value, _ in rows:
@@ -192,7 +219,7 @@ def whole(agg: str, field_name: str | None, values: Sequence[Any]) -> float | No
 
 
 def _records(
-    unit: Unit, plan: Plan, rule: Rule, start: datetime, end: datetime
+    unit: Unit, plan: Plan, rule: Rule, start: datetime, end: datetime, deadline: Deadline
 ) -> Iterator[tuple[datetime, Group, Any, tuple[int, int]]]:
     """(time, group, value, place) of the records that the rule looks at."""
     condition, _ = condition_of(rule.tree)
@@ -212,6 +239,7 @@ def _records(
             start=start,
             end=until,
             condition=condition,
+            patience=deadline.left,
         )
         count = answer.frame.height
         if count >= ROWS_AT_ONCE and until - start > MINUTE:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import structlog
 
-from dash_app.domain.errors import Transient
+from dash_app.domain.errors import TooManyRequests, Transient
 
 log = structlog.get_logger(__name__)
 
@@ -18,20 +18,27 @@ T = TypeVar("T")
 
 #: Work is left behind so long after its time is over; what is run keeps to its time itself as far as it can.
 GRACE_SECONDS = 1.0
-#: With so much left behind the process ends in an orderly way, and is started anew.
+#: With so much left behind a worker ends in an orderly way, and is started anew; a node refuses more.
 MOST_LEFT_BEHIND = 32
 
 
 class Bounds:
-    """Runs work on threads of its own, and leaves behind what does not end in time."""
+    """Runs work on threads of its own, and leaves behind what does not end in time.
 
-    def __init__(self, most: int = MOST_LEFT_BEHIND) -> None:
+    `ends_process`: with `most` left behind the process is told to end, which only a worker may be, since it is started
+    anew at once and has nobody connected. Anything else refuses more work until some of it has ended.
+    """
+
+    def __init__(self, most: int = MOST_LEFT_BEHIND, *, ends_process: bool = False) -> None:
         self._most = most
+        self._ends_process = ends_process
         self._left = 0
         self._lock = threading.Lock()
 
     def run(self, what: Callable[[], T], seconds: float) -> T:
-        """What `what` answers or raises. Transient where it has not ended `seconds` (and a moment) later."""
+        """What `what` answers or raises. Transient where it has not ended `seconds` (and a moment) later;
+        TooManyRequests, before it is begun, where too much is left behind."""
+        self.check()
         ended: list[T] = []
         failed: list[BaseException] = []
         done = threading.Event()
@@ -60,7 +67,18 @@ class Bounds:
             raise failed[0]
         return ended[0]
 
+    def check(self) -> None:
+        """Raises TooManyRequests where no more may be begun."""
+        if not self._ends_process and self._left >= self._most:
+            raise TooManyRequests(
+                f"{self._most} attempts that were given up have not ended yet; wait for their end", retry_after=30
+            )
+
     def _look(self) -> None:
-        if self._left >= self._most:
+        if self._ends_process and self._left >= self._most:
             log.error("bounds.too_many_left_behind", most=self._most)
             os.kill(os.getpid(), signal.SIGTERM)
+
+
+#: Of all tests that people ask for in this process.
+TESTS = Bounds()

@@ -8,7 +8,7 @@ import httpx
 import param
 
 from dash_app.pipelines.reach.urls import wrong_url
-from dash_app.storage.outside_objects import BucketTarget, OutsideBucket
+from dash_app.storage.outside_objects import BucketTarget, OutsideBucket, names_a_host
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _REGION = re.compile(r"[a-z0-9-]{1,40}")
@@ -40,6 +40,10 @@ class BucketOptions(param.Parameterized):
             found.append(("region", "is no region, such as eu-north-1"))
         if self.endpoint and (wrong := wrong_url(self.endpoint, ("https", "http"), path=False)):
             found.append(("endpoint", wrong))
+        elif self.endpoint and not names_a_host(self.endpoint):
+            found.append(
+                ("endpoint", "names no host that S3 is spoken with: labels of a-z, 0-9 and - with dots between")
+            )
         if self.secret_access_key and not self.access_key_id:
             found.append(("access_key_id", "is missing, and there is a secret"))
         return found

@@ -31,7 +31,7 @@ from dash_app.pipelines.delivery_outcome import Ended, Hand, load, note_outcome
 from dash_app.pipelines.messages import message_of
 from dash_app.pipelines.reach.keep_alive import KeptReach
 from dash_app.pipelines.resources import Resources
-from dash_app.pipelines.sinks.base import Answer, File, Gone, Message
+from dash_app.pipelines.sinks.base import Answer, Busy, File, Gone, Message
 from dash_app.pipelines.sinks.base import Sink as SinkKind
 from dash_app.storage import deliveries, sinks
 from dash_app.storage.deliveries import Taken
@@ -69,13 +69,14 @@ class Deliver:
         *,
         clock: Clock = deliveries.clock,
         jitter: Callable[[], float] = lambda: random.uniform(-1, 1),
+        bounds: Bounds | None = None,
     ) -> None:
         self._app = app
         self._clock = clock
         self._jitter = jitter
         self._reach = KeptReach.over(app.reach, most=4 * THREADS, kept=2 * THREADS)
         self._failing = threading.BoundedSemaphore(FAILING_THREADS)
-        self._bounds = Bounds()
+        self._bounds = bounds or Bounds(ends_process=True)
         self._told: dict[UUID, float] = {}
         #: Of the hands that are being worked on.
         self._leases: set[UUID] = set()
@@ -224,6 +225,10 @@ class Deliver:
             message = self._message(hand, one)
         except DashError as error:
             return Ended("refused", Answer(), error.message, counts=False)
+        except Exception as error:
+            # A bug that one message brings out: it alone is tried again, and becomes a dead letter in the end.
+            log.exception("deliver.message_broke", sink=str(hand.sink.id), message=str(one.id))
+            return Ended("failed", Answer(), _internal(error), counts=False)
         made = hand.made
         try:
             return Ended("sent", self._bounds.run(lambda: made.send(message, self._reach), float(made.timeout_seconds)))
@@ -231,12 +236,14 @@ class Deliver:
             return Ended("gone", _answer_of(error), error.message)
         except Permanent as error:
             return Ended("refused", _answer_of(error), error.message)
+        except Busy as error:
+            return Ended("failed", Answer(), error.message, counts=False)
         except Transient as error:
             return Ended("failed", _answer_of(error), error.message, error.retry_after)
         except Exception as error:
             # A bug, and in one kind of sink: it is shown and tried again like what others do wrong.
             log.exception("deliver.broke", sink=str(hand.sink.id), kind=hand.sink.kind)
-            return Ended("failed", Answer(), f"Internal error ({type(error).__name__}); the worker's log says more.")
+            return Ended("failed", Answer(), _internal(error))
 
     def _message(self, hand: Hand, one: Taken) -> Message:
         files: list[File] = []
@@ -246,6 +253,11 @@ class Deliver:
         payload = orjson.loads(one.payload)
         if one.type == "alert" and hand.made is not None and hand.made.draws and not files:
             files += [chart] if (chart := chart_of(self._app, hand.sink.team, payload)) else []
+            # The lease was made for attempts alone, and others may have waited for their charts before.
+            with self._app.database.ingest() as unit:
+                until = self._clock(unit) + timedelta(seconds=_lease_seconds(hand.made))
+                deliveries.renew(unit, hand.lease, until)
+                unit.commit()
         return message_of(
             id=outbox.message_id(one.id),
             type=one.type,
@@ -267,6 +279,10 @@ class Deliver:
             return False
         self._told[sink] = now
         return True
+
+
+def _internal(error: Exception) -> str:
+    return f"Internal error ({type(error).__name__}); the worker's log says more."
 
 
 def _answer_of(error: DashError) -> Answer:

@@ -96,12 +96,15 @@ def note_outcome(
     if ended.outcome == "sent":
         deliveries.note_sent(unit, sink.id, one.id, attempt, now)
         return attempt
+    if ended.counts and not once:
+        # It may be disabled by this, and whoever changes a sink locks it before its health.
+        sinks.lock_state(unit, sink.id)
     held = deliveries.lock_health(unit, sink.id)
     verdict = judge(
         now,
         attempts=attempt.number,
         outcome=ended.outcome,
-        standing=Standing(held.failures, held.failing_since, held.hold_until),
+        standing=Standing(held.failures, held.failing_since, held.hold_until, held.failed_at),
         retry_after=ended.retry_after,
         jitter=jitter,
         once=once,

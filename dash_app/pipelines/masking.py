@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -10,6 +11,8 @@ from urllib.parse import quote, quote_plus
 MASK = "•••"
 #: What is shorter would be found in ordinary words.
 SHORTEST = 4
+#: Where a text was cut before it came here: a secret may have been cut with it.
+_CUT = re.compile(r"(?=… \([\d,]+ bytes\))")
 
 
 def words(values: Iterable[Any]) -> tuple[str, ...]:
@@ -25,6 +28,11 @@ def masked(text: str, secrets: Iterable[str]) -> str:
     for secret in secrets:
         if secret in text:
             text = text.replace(secret, MASK)
+        for cut in [found.start() for found in _CUT.finditer(text)][::-1]:
+            for length in range(min(len(secret) - 1, cut), SHORTEST - 1, -1):
+                if text.endswith(secret[:length], 0, cut):
+                    text = text[: cut - length] + MASK + text[cut:]
+                    break
     return text
 
 

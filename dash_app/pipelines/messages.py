@@ -6,6 +6,7 @@ no template the records are listed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
@@ -18,6 +19,13 @@ from dash_app.pipelines.templating import NAMES, check, render
 #: Characters of a title and of a text, as the outbox takes them.
 MOST_TITLE = 500
 MOST_TEXT = 100_000
+#: White space and control characters; a name that a record brought may hold any of them.
+_BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+def title_of(text: str) -> str:
+    """The text as a title: in one line, since it goes where a second one would begin something else (a header)."""
+    return _BLANK.sub(" ", text).strip()[:MOST_TITLE]
 
 
 def message_of(
@@ -42,7 +50,7 @@ def message_of(
             context = context_of(payload, id=id, at=at, team=team, sink=sink)
             title = _rendered(template, "title", context) or title
             text = _rendered(template, "body", context) or text
-    return Message(id, cast(MessageType, type), at, team, origin, title, text, payload, link, tuple(files))
+    return Message(id, cast(MessageType, type), at, team, origin, title_of(title), text, payload, link, tuple(files))
 
 
 def check_template(template: Any) -> list[tuple[str, str]]:
@@ -65,8 +73,7 @@ def _rendered(template: Mapping[str, str], part: str, context: Mapping[str, Any]
         text = render(source, context)
     except Invalid as error:
         raise Invalid(f"the template's {part}, {error.message}") from error
-    # Where a title goes there is one line.
-    return " ".join(text.split())[:MOST_TITLE] if part == "title" else text[:MOST_TEXT]
+    return title_of(text) if part == "title" else text[:MOST_TEXT]
 
 
 def context_of(payload: Mapping[str, Any], *, id: str, at: datetime, team: str, sink: str) -> dict[str, Any]:

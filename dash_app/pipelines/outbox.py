@@ -19,7 +19,7 @@ import polars as pl
 from dash_app.domain import ids
 from dash_app.domain.errors import Invalid, TooLarge
 from dash_app.domain.specs import FieldSpec
-from dash_app.pipelines.messages import MOST_TEXT, MOST_TITLE
+from dash_app.pipelines.messages import MOST_TEXT, title_of
 from dash_app.pipelines.query import frame_items, record_columns
 from dash_app.pipelines.record_filter import RecordFilter
 from dash_app.pipelines.resources import Resources
@@ -65,7 +65,7 @@ def put(
     if len(files) > MOST_FILES or sum(len(one.data) for one in files) > FILES_BYTES:
         raise TooLarge(f"a message takes at most {MOST_FILES} files of {FILES_BYTES:,} bytes together")
     made = ids.new_id()
-    one = Outgoing(made, team, sink, None, type, origin, title[:MOST_TITLE], text[:MOST_TEXT], link, body, records=0)
+    one = Outgoing(made, team, sink, None, type, origin, title_of(title), text[:MOST_TEXT], link, body, records=0)
     deliveries.put(unit, [one])
     if files:
         deliveries.put_files(unit, team, made, [(file.name, file.content_type, file.data) for file in files])
@@ -102,11 +102,11 @@ class RecordOutbox:
         """
         kept = [frame for frame in frames if not frame.is_empty()]
         feeds = sinks.feeds(unit, pipeline) if kept else []
+        frames_once = [_Once(frame, fields) for frame in kept]
         rung = []
         for feed in feeds:
             keep, error = self._filter(feed, pipeline, version, fields)
-            found = [keep.apply(frame) if keep else frame for frame in kept]
-            items = [item for frame in found for item in encoded(frame, fields)]
+            items = [item for frame in frames_once for item in frame.items(keep)]
             if items and self._write(unit, feed, pipeline, items, error):
                 rung.append(feed.sink)
         if rung:
@@ -172,6 +172,23 @@ def close_batches(unit: Unit, now: datetime | None = None) -> int:
     if found:
         deliveries.ring(unit, list({sink for sink, _ in found}))
     return len(found)
+
+
+class _Once:
+    """A frame's records as JSON, each encoded once however many sinks get it, and not before one does."""
+
+    _ROW = "#row"
+
+    def __init__(self, frame: pl.DataFrame, fields: Sequence[FieldSpec]) -> None:
+        self._frame = frame.with_row_index(self._ROW)
+        self._fields = fields
+        self._done: dict[int, bytes] = {}
+
+    def items(self, keep: RecordFilter | None) -> list[bytes]:
+        wanted = (keep.apply(self._frame) if keep else self._frame)[self._ROW].to_list()
+        if missing := [row for row in wanted if row not in self._done]:
+            self._done.update(zip(missing, encoded(self._frame[missing], self._fields), strict=True))
+        return [self._done[row] for row in wanted]
 
 
 def encoded(frame: pl.DataFrame, fields: Sequence[FieldSpec]) -> list[bytes]:

@@ -20,18 +20,28 @@ import structlog
 from dash_app.domain.changes import PipelineChanged
 from dash_app.domain.errors import DashError, Permanent, PollStopped, Transient
 from dash_app.domain.events import Arrival
+from dash_app.domain.plain_text import storable
 from dash_app.domain.specs import Pipeline
 from dash_app.pipelines.resources import Resources
 from dash_app.pipelines.sources.base import PollSource
 from dash_app.pipelines.sources.oauth import Tokens
 from dash_app.pipelines.sources.outside import Outside
-from dash_app.storage import catalog, ledger, payloads, people, seen
+from dash_app.storage import catalog, ledger, payloads, people, seen, streams
 from dash_app.storage.unit import Unit
 
 log = structlog.get_logger(__name__)
 
 #: The wait after a failure that comes before the source's own interval is known, in seconds.
 FIRST_WAIT = 60.0
+#: A run that takes longer ends behind the page in hand, and goes on when others have had their turn.
+RUN_SECONDS = 60.0
+#: How many polls of a team run at once, in all workers: so many of a worker's eight threads at most. And how long one
+#: waits that finds no place, in seconds.
+TEAM_PLACES = 4
+PLACE_WAIT = (1.0, 3.0)
+#: With more of a pipeline waiting to be mapped nothing is fetched; how long until one looks again.
+FULL_BYTES = 256 << 20
+FULL_WAIT = 10.0
 #: The longest wait between two tries of a poll that fails, in seconds.
 LONGEST_WAIT = 3600.0
 
@@ -65,11 +75,29 @@ def poll(app: Resources, pipeline_id: UUID, client: httpx.Client, tokens: Tokens
     """Runs a due poll of one pipeline to its end. Two never run at once: a second one finds the lock taken and
     returns. `tokens`: the access tokens that this process holds."""
     with app.database.own("ingest") as lock:
-        if ledger.lock_poll(lock, pipeline_id):
+        if not ledger.lock_poll(lock, pipeline_id):
+            return
+        lock.commit()
+        try:
+            if _may_run(app, lock, pipeline_id):
+                _poll(app, pipeline_id, client, tokens or Tokens())
+        finally:
+            ledger.unlock_polls(lock)
             lock.commit()
-            _poll(app, pipeline_id, client, tokens or Tokens())
-            ledger.unlock_poll(lock, pipeline_id)
-            lock.commit()
+
+
+def _may_run(app: Resources, lock: Unit, pipeline_id: UUID) -> bool:
+    """Whether this poll may begin; one that has to wait is due again in a while: others of its team have all places, or
+    what it has fetched waits to be mapped."""
+    with app.database.ingest() as unit:
+        pipeline = catalog.pipeline(unit, pipeline_id, archived=True)
+        full = streams.waiting_bytes(unit, pipeline_id) > FULL_BYTES
+        placed = not full and ledger.take_poll_place(lock, pipeline.team, TEAM_PLACES)
+        lock.commit()
+        if not placed:
+            ledger.postpone_poll(unit, pipeline_id, FULL_WAIT if full else random.uniform(*PLACE_WAIT))
+            unit.commit()
+    return placed
 
 
 def _poll(app: Resources, pipeline_id: UUID, client: httpx.Client, tokens: Tokens) -> None:
@@ -95,6 +123,8 @@ def _poll(app: Resources, pipeline_id: UUID, client: httpx.Client, tokens: Token
         # A bug, and in one pipeline: it is shown and backs off like what others do wrong.
         error = f"Internal error ({type(raised).__name__}); the worker's log says more."
         log.exception("poll.broke", pipeline=pipeline.slug)
+    # What the other side says goes into columns and documents that take no NUL and no half of a character.
+    error = storable(error)
     now, elapsed = datetime.now(UTC), time.monotonic() - began
     if error:
         failures = 0 if stored.came_further(state.cursor) else state.failures
@@ -102,6 +132,9 @@ def _poll(app: Resources, pipeline_id: UUID, client: httpx.Client, tokens: Token
         log.info("poll.failed", pipeline=pipeline.slug, error=error, wait=wait)
     else:
         wait = source.wait(now, elapsed) if source else FIRST_WAIT
+        if stored.cut_short is not None:
+            log.info("poll.cut_short", pipeline=pipeline.slug, wait=stored.cut_short)
+            wait = stored.cut_short
     with app.database.ingest() as unit:
         ledger.end_run(unit, run, error)
         failures = ledger.poll_done(
@@ -120,6 +153,8 @@ class _Stored:
 
     payloads: int = 0
     cursor: Mapping[str, Any] | None = None
+    #: Where the run was ended before its last page: seconds until it goes on.
+    cut_short: float | None = None
 
     def came_further(self, before: Mapping[str, Any]) -> bool:
         """Whether there is something new. A run that began anew, only to fail where the last one did, has none."""
@@ -135,6 +170,7 @@ def _fetch(
     outside: Outside,
     stored: _Stored,
 ) -> None:
+    until = time.monotonic() + RUN_SECONDS
     for page in source.fetch(cursor, outside, datetime.now(UTC)):
         with app.database.ingest() as unit:
             if page.body:
@@ -154,9 +190,14 @@ def _fetch(
             if page.seen:
                 seen.note(unit, pipeline.team, pipeline.id, page.seen)
             ledger.move_cursor(unit, pipeline.id, page.cursor)
+            full = not page.last and streams.waiting_bytes(unit, pipeline.id) > FULL_BYTES
             unit.commit()
         stored.payloads += bool(page.body) + len(page.further)
         stored.cursor = page.cursor
+        if not page.last and (full or time.monotonic() > until):
+            # Others wait for this thread, or what was fetched has to be mapped first; the cursor stands behind it.
+            stored.cut_short = FULL_WAIT if full else 0.0
+            return
 
 
 def _break(unit: Unit, pipeline: Pipeline, source: PollSource, failures: int, error: str, said_so: bool) -> None:

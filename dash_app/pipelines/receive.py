@@ -191,7 +191,8 @@ class Hooks:
 
     def _read(self, reference: str) -> Hook | None:
         identity = ids.as_uuid(reference)
-        if identity is None:
+        # Other spellings of an id (capitals, braces, no dashes) would be known beside it, and outlive its changes.
+        if identity is None or str(identity) != reference:
             return None
         with self._resources.database.ingest() as unit:
             try:

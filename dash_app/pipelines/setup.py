@@ -24,6 +24,7 @@ from dash_app.pipelines.flow import check_upstream
 from dash_app.pipelines.mapping import compile_mapping
 from dash_app.pipelines.receive import SECRET
 from dash_app.pipelines.resources import Resources
+from dash_app.pipelines.secret_hosts import check_hosts
 from dash_app.pipelines.sources.base import PollSource, Source
 from dash_app.pipelines.sources.pipeline import FromPipeline
 from dash_app.storage import catalog, generations, ledger, people, replays, silver
@@ -108,7 +109,8 @@ def update_pipeline(
     *,
     expected_revision: int | None = None,
 ) -> Pipeline:
-    """Changes any of `name`, `source` (`{"options"}`: all anew, but secrets left out stay) and `retention`."""
+    """Changes any of `name`, `source` (`{"options"}`: all anew, but secrets left out stay, unless another host is named
+    that they would go to) and `retention`."""
     found = lock_pipeline(unit, ref)
     changed: dict[str, Any] = {}
     problems: list[tuple[str, str]] = []
@@ -129,7 +131,10 @@ def update_pipeline(
         else:
             kept = _stored_secrets(unit, app, found)
             checked = _collect(
-                problems, lambda: _connected(unit, found.team, found.id, _check_source(app, asked, kept))
+                problems,
+                lambda: _connected(
+                    unit, found.team, found.id, _check_source(app, asked, kept, before=found.source_options)
+                ),
             )
     if problems:
         raise Invalid(problems=problems)
@@ -317,8 +322,15 @@ def check_retention(document: Mapping[str, Any]) -> None:
         raise Invalid(problems=problems)
 
 
-def _check_source(app: Resources, document: Any, kept: Mapping[str, Any] | None = None) -> _Checked:
-    """`kept`: secrets that are stored already, as options; they hold where the document names no other."""
+def _check_source(
+    app: Resources,
+    document: Any,
+    kept: Mapping[str, Any] | None = None,
+    *,
+    before: Mapping[str, Any] | None = None,
+) -> _Checked:
+    """`kept`: secrets that are stored already, as options; they hold where the document names no other secret, and no
+    other host than the options `before`."""
     if not isinstance(document, Mapping):
         raise Invalid(
             problems=[
@@ -335,6 +347,7 @@ def _check_source(app: Resources, document: Any, kept: Mapping[str, Any] | None 
     if not isinstance(options, Mapping):
         raise Invalid(problems=[("source.options", "an object is needed")])
     made = kind.from_options(dict(kept or {}) | dict(options), "source.options")
+    check_hosts(made, options, kept or {}, before or {}, "source.options")
     stored = made.to_options()
     given = {one: stored.pop(one) for one in kind.secrets if one in stored}
     return _Checked(made, kind.kind, stored, {one: made.secret_to_text(one, value) for one, value in given.items()})

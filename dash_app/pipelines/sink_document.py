@@ -12,12 +12,15 @@ from dash_app.domain.specs import Pipeline
 from dash_app.pipelines.messages import check_template
 from dash_app.pipelines.record_filter import RecordFilter
 from dash_app.pipelines.resources import Resources
+from dash_app.pipelines.secret_hosts import check_hosts
 from dash_app.pipelines.sinks.base import Sink as SinkKind
-from dash_app.storage import catalog, silver_read
+from dash_app.storage import catalog, silver_read, sinks
 from dash_app.storage.sinks import Sink
 from dash_app.storage.unit import Unit
 
 MOST_PIPELINES = 100
+#: What is received is written once for every sink that gets it, in the transaction that takes it in.
+MOST_SINKS_OF_PIPELINE = 20
 #: Batches of a kind that sends several records at once, unless its document says otherwise.
 BATCH_SIZE = 500
 BATCH_SECONDS = 5.0
@@ -47,15 +50,24 @@ def stored_secrets(unit: Unit, app: Resources, found: Sink) -> dict[str, Any]:
     return {name: kind.secret_from_text(name, stored[0]) for name, stored in texts.items() if stored}
 
 
-def check(unit: Unit, app: Resources, document: Mapping[str, Any], *, kept: Mapping[str, Any] | None = None) -> Checked:
+def check(
+    unit: Unit,
+    app: Resources,
+    document: Mapping[str, Any],
+    *,
+    kept: Mapping[str, Any] | None = None,
+    before: Mapping[str, Any] | None = None,
+    sink: UUID | None = None,
+) -> Checked:
     """The document as it can be saved, or Invalid with every place that is wrong. `kept`: secrets that are stored
-    already; they hold where the document names no other."""
+    already; they hold where the document names no other. `before`: the options that they were given with, which name
+    every host they may go to; left out where nothing is sent. `sink`: the one that is changed, where there is one."""
     problems: list[tuple[str, str]] = []
     name = str(document.get("name") or "").strip()
     if not 1 <= len(name) <= 200:
         problems.append(("name", "a name has 1 to 200 characters"))
-    made = _kind(app, document, kept or {}, problems)
-    pipelines = _pipelines(unit, document.get("pipelines"), problems)
+    made = _kind(app, document, kept or {}, before, problems)
+    pipelines = _pipelines(unit, document.get("pipelines"), sink, problems)
     where = str(document.get("where") or "").strip()
     if where and not pipelines:
         problems.append(("where", "is about records, and this sink gets those of no pipeline"))
@@ -75,7 +87,11 @@ def check(unit: Unit, app: Resources, document: Mapping[str, Any], *, kept: Mapp
 
 
 def _kind(
-    app: Resources, document: Mapping[str, Any], kept: Mapping[str, Any], problems: list[tuple[str, str]]
+    app: Resources,
+    document: Mapping[str, Any],
+    kept: Mapping[str, Any],
+    before: Mapping[str, Any] | None,
+    problems: list[tuple[str, str]],
 ) -> SinkKind | None:
     wanted = document.get("kind")
     if wanted not in app.sinks:
@@ -86,13 +102,16 @@ def _kind(
         problems.append(("options", "an object is needed"))
         return None
     try:
-        return app.sinks[str(wanted)].from_options({**kept, **options})
+        made = app.sinks[str(wanted)].from_options({**kept, **options})
+        if before is not None:
+            check_hosts(made, options, kept, before)
+        return made
     except Invalid as error:
         problems += error.problems
         return None
 
 
-def _pipelines(unit: Unit, refs: Any, problems: list[tuple[str, str]]) -> list[Pipeline]:
+def _pipelines(unit: Unit, refs: Any, sink: UUID | None, problems: list[tuple[str, str]]) -> list[Pipeline]:
     if refs is None:
         return []
     if not isinstance(refs, list) or len(refs) > MOST_PIPELINES:
@@ -106,6 +125,12 @@ def _pipelines(unit: Unit, refs: Any, problems: list[tuple[str, str]]) -> list[P
             problems.append((f"pipelines[{number}]", f"there is no pipeline '{str(ref)[:60]}'"))
         else:
             found[one.id] = one
+    crowded = sinks.crowded(unit, list(found), sink, MOST_SINKS_OF_PIPELINE)
+    problems += [
+        ("pipelines", f"the records of {one.slug} go to {MOST_SINKS_OF_PIPELINE} sinks already; take it out of another")
+        for one in found.values()
+        if one.id in crowded
+    ]
     return list(found.values())
 
 

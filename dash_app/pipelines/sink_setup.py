@@ -106,7 +106,8 @@ def update_sink(
     *,
     expected_revision: int | None = None,
 ) -> Sink:
-    """Writes a sink's document anew; its kind and slug stay, and so do secrets that are left out of the options.
+    """Writes a sink's document anew; its kind and slug stay, and so do secrets that are left out of the options, unless
+    another host is named that they would go to.
 
     Raises NotFound, Invalid, PreconditionFailed where another revision is stored.
     """
@@ -114,7 +115,8 @@ def update_sink(
     for name, stored in (("kind", found.kind), ("slug", found.slug)):
         if document.get(name) not in (None, stored):
             raise Invalid(problems=[(name, f"a sink keeps its {name}, here {stored}; make another sink")])
-    checked = check(unit, app, {**document, "kind": found.kind}, kept=stored_secrets(unit, app, found))
+    kept = stored_secrets(unit, app, found)
+    checked = check(unit, app, {**document, "kind": found.kind}, kept=kept, before=found.options, sink=found.id)
     made = sinks.update(
         unit,
         found,

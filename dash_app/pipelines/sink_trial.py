@@ -13,7 +13,7 @@ import orjson
 from dash_app.domain import ids
 from dash_app.domain.access import Principal
 from dash_app.domain.errors import Invalid, TooManyRequests
-from dash_app.pipelines import outbox
+from dash_app.pipelines import bounds, outbox
 from dash_app.pipelines.bounds import GRACE_SECONDS
 from dash_app.pipelines.deliver import MARGIN_SECONDS, Deliver
 from dash_app.pipelines.delivery_outcome import Hand, load
@@ -68,6 +68,7 @@ def test(app: Resources, team: UUID, ref: str | UUID, author: Principal | str) -
 
     Works on a sink in any state, and changes none. Raises NotFound, TooManyRequests.
     """
+    bounds.TESTS.check()
     with app.database.team(team) as unit:
         found = sinks.get(unit, ref)
     delivery, lease = ids.new_id(), uuid4()
@@ -93,7 +94,7 @@ def test(app: Resources, team: UUID, ref: str | UUID, author: Principal | str) -
         taken = deliveries.take_one(unit, delivery, lease=lease, until=until)
         record(unit, author, found, "sink.test", {})
         unit.commit()
-    deliver = Deliver(app)
+    deliver = Deliver(app, bounds=bounds.TESTS)
     try:
         deliver.attempt(Hand(found, made, problem, secrets, lease, (taken,)), taken, once=True)
     finally:
@@ -116,8 +117,9 @@ def preview(
     `pipeline`: the document's first one, unless named. `of`: the sink that is being changed, whose secrets stand in for
     those left out. Raises Invalid, NotFound.
     """
-    kept = stored_secrets(unit, app, sinks.get(unit, of)) if of is not None else {}
-    checked = check(unit, app, document, kept=kept)
+    changed = sinks.get(unit, of) if of is not None else None
+    kept = stored_secrets(unit, app, changed) if changed is not None else {}
+    checked = check(unit, app, document, kept=kept, sink=changed.id if changed is not None else None)
     if pipeline is None and not checked.pipelines:
         raise Invalid(problems=[("pipelines", "there is none whose records could be shown; name one")])
     found = catalog.pipeline(unit, pipeline) if pipeline is not None else checked.pipelines[0]

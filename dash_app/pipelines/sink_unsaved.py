@@ -17,8 +17,7 @@ from uuid import UUID
 from dash_app.domain import ids
 from dash_app.domain.access import Principal
 from dash_app.domain.errors import DashError, Permanent, TooManyRequests, Transient
-from dash_app.pipelines import masking, outbox
-from dash_app.pipelines.bounds import Bounds
+from dash_app.pipelines import bounds, masking, outbox
 from dash_app.pipelines.messages import message_of
 from dash_app.pipelines.resources import Resources
 from dash_app.pipelines.sink_document import check, stored_secrets
@@ -33,7 +32,6 @@ TESTS_ALL = 4
 SHOWN = 4_000
 
 _TEXT = "This is a test message from Dash."
-_bounds = Bounds()
 _lock = threading.Lock()
 _under_way: Counter[UUID] = Counter()
 
@@ -42,13 +40,21 @@ def try_unsaved(
     app: Resources, team: UUID, document: Mapping[str, Any], author: Principal, *, of: str | None = None
 ) -> Attempt:
     """One attempt at a test message with the sink as a document has it. `of`: the sink that is being changed, whose
-    secrets stand in for those left out. Blocks for as long as an attempt may take.
+    secrets stand in for those left out, as long as no other host is named. Blocks for as long as an attempt may take.
 
     Raises Invalid with each place that is wrong, NotFound, TooManyRequests.
     """
     with app.database.team(team) as unit:
-        kept = stored_secrets(unit, app, sinks.get(unit, of)) if of is not None else {}
-        checked = check(unit, app, document, kept=kept)
+        found = sinks.get(unit, of) if of is not None else None
+        kept = stored_secrets(unit, app, found) if found is not None else {}
+        checked = check(
+            unit,
+            app,
+            document,
+            kept=kept,
+            before=found.options if found is not None else None,
+            sink=found.id if found is not None else None,
+        )
     made = checked.made
     # What is made when a sink is saved is made for the test too, so that what is sent looks the same.
     for name, text in made.generate_secrets().items():
@@ -67,6 +73,7 @@ def try_unsaved(
         payload={"sink": slug, "text": _TEXT},
         template=None,
     )
+    bounds.TESTS.check()
     with _turn(team):
         with app.database.team(team) as unit:
             people.record(unit, author, team, "sink.test", slug, {"kind": made.kind, "saved": False})
@@ -74,7 +81,7 @@ def try_unsaved(
         began = time.monotonic()
         answer, outcome, error = Answer(), "sent", ""
         try:
-            answer = _bounds.run(lambda: made.send(message, app.reach), float(made.timeout_seconds))
+            answer = bounds.TESTS.run(lambda: made.send(message, app.reach), float(made.timeout_seconds))
         except (Permanent, Transient) as problem:
             answer, outcome, error = _answer_of(problem), _outcome(problem), problem.message
         took = time.monotonic() - began

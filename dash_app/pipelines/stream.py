@@ -21,6 +21,7 @@ import structlog
 from dash_app.domain.changes import PipelineChanged
 from dash_app.domain.errors import DashError, Permanent, Transient
 from dash_app.domain.events import Arrival
+from dash_app.domain.plain_text import storable
 from dash_app.domain.specs import Pipeline
 from dash_app.pipelines.masking import masked, words
 from dash_app.pipelines.packing import pack
@@ -244,6 +245,9 @@ class OneStream:
         return True
 
     async def _move(self, state: StreamState, error: str = "", wait: float | None = None) -> None:
+        # What the other side says goes into columns and documents that take no NUL and no half of a character.
+        error = storable(error)
+
         def move() -> bool:
             with self._app.database.ingest() as unit:
                 streams.move(unit, self._id, self._term, state, error=error, wait=wait)

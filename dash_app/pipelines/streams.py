@@ -20,7 +20,7 @@ from uuid import UUID
 import structlog
 
 from dash_app.domain.changes import CHANNEL, PipelineChanged, decode
-from dash_app.domain.errors import DashError
+from dash_app.domain.errors import DashError, Unavailable
 from dash_app.domain.kinds import Kinds
 from dash_app.pipelines.resources import Resources
 from dash_app.pipelines.sources.base import Source
@@ -78,8 +78,15 @@ class _Locks:
                 self._unit = self._held.enter_context(self.app.database.own("ingest"))
                 streams.be_present(self._unit)
                 self._unit.commit()
-            found = what(self._unit)
-            self._unit.commit()
+            try:
+                found = what(self._unit)
+                self._unit.commit()
+            except Exception as error:
+                if self._unit.lost:
+                    raise Unavailable("the connection that holds the locks is lost") from error
+                # What is wrong with one stream leaves the connection, and the locks of all others, as they were.
+                self._unit.rollback()
+                raise
             return found
 
         return await asyncio.get_running_loop().run_in_executor(self.thread, run)
@@ -175,13 +182,31 @@ class Streams:
     async def _changed(self, owned: _Owned, one: Wanted) -> bool:
         if owned.revision == one.revision:
             return False
-        options = await self.offload(self._options, owned.pipeline)
+        try:
+            options = await self.offload(self._options, owned.pipeline)
+        except DashError:
+            raise
+        except Exception:
+            # Ended, and taken anew by whoever comes next: that shows what is wrong with it.
+            log.exception("stream.broke", pipeline=str(one.pipeline))
+            return True
         owned.revision = one.revision
         return bool(options != owned.options)
 
     async def _take(self, one: Wanted) -> None:
         if not await self._locks.do(lambda unit: streams.take(unit, one.pipeline)):
             return
+        try:
+            await self._begin(one)
+        except DashError:
+            raise
+        except Exception:
+            # A bug, and in one stream: the others go on, and this one is tried again at the next look.
+            log.exception("stream.broke", pipeline=str(one.pipeline))
+            await self._locks.do(lambda unit: streams.release(unit, one.pipeline))
+
+    async def _begin(self, one: Wanted) -> None:
+        """Begins a stream whose lock is ours."""
         options = await self.offload(self._options, one.pipeline)
         term = await self._locks.do(lambda unit: streams.begin_term(unit, one.pipeline, self._node))
         log.info("stream.ours", pipeline=str(one.pipeline), term=term.number)

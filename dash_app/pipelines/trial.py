@@ -14,11 +14,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import structlog
 
 from dash_app.domain.errors import DashError, Invalid
 from dash_app.domain.specs import Pipeline
 from dash_app.pipelines.masking import words
 from dash_app.pipelines.resources import Resources
+from dash_app.pipelines.secret_hosts import named_hosts
 from dash_app.pipelines.sources.base import PollSource, Source
 from dash_app.pipelines.sources.fetching import without_secret_bytes, without_secrets
 from dash_app.pipelines.sources.http_poll import HttpPoll
@@ -28,6 +30,8 @@ from dash_app.pipelines.stream_trial import first_payloads
 from dash_app.pipelines.trial_http import HttpTrial
 from dash_app.pipelines.tried import MAX_RECORDS, MAX_TEXT, FieldFound, Pagination, Trial, propose
 from dash_app.storage.unit import Unit
+
+log = structlog.get_logger(__name__)
 
 __all__ = ["MAX_RECORDS", "MAX_TEXT", "FieldFound", "Pagination", "Trial", "kept_secrets", "try_source"]
 
@@ -44,6 +48,15 @@ def try_source(
         source = app.sources[kind].from_options(dict(secrets or {}) | dict(options))
     except Invalid as error:
         return Trial(False, error.problems or (("kind", error.message),))
+    try:
+        return _tried(app, kind, source)
+    except Exception as error:
+        # A bug; what it says may hold anything, and is for the log alone.
+        log.exception("trial.broke", kind=kind)
+        return Trial(False, (("answer", f"internal error ({type(error).__name__}); the node's log says more"),))
+
+
+def _tried(app: Resources, kind: str, source: Source) -> Trial:
     if isinstance(source, StreamSource):
         return _stream(app, source)
     if not isinstance(source, PollSource):
@@ -57,32 +70,18 @@ def try_source(
 def kept_secrets(unit: Unit, app: Resources, pipeline: Pipeline, options: Mapping[str, Any]) -> dict[str, Any]:
     """The stored secrets of a pipeline as options, for a try with changed options. None where these name another host:
     what is stored goes where it was meant to go."""
-    if _hosts(options) - _hosts(pipeline.source_options):
+    if named_hosts(options) - named_hosts(pipeline.source_options):
         return {}
     kind = app.sources[pipeline.source_kind]
     found = {name: app.vault.get_all(unit, pipeline.id, name) for name in kind.secrets}
     return {name: kind.secret_from_text(name, texts[0]) for name, texts in found.items() if texts}
 
 
-def _hosts(value: Any) -> set[tuple[str, str, int | None]]:
-    """Every host that options name, as `host` or in a URL, wherever in them it stands."""
-    if isinstance(value, Mapping):
-        named = {(name, str(value[name]), value.get("port")) for name in ("host", "endpoint") if value.get(name)}
-        return named | {host for one in value.values() for host in _hosts(one)}
-    if not isinstance(value, str) or "://" not in value:
-        return set()
-    try:
-        url = httpx.URL(value)
-    except httpx.InvalidURL:
-        return set()
-    return {(url.scheme, url.host, url.port)}
-
-
 def _any(app: Resources, source: PollSource, client: httpx.Client) -> Trial:
     """A try of any other source that is polled: its first page."""
     began = time.monotonic()
     try:
-        outside = Outside(client, app.reach, app.watch_roots)
+        outside = Outside(client, app.reach, app.watch_roots, trial=True)
         page = next(iter(source.fetch(None, outside, datetime.now(UTC))), None)
     except DashError as error:
         return Trial(

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
 import httpx
 
-from dash_app.domain.errors import DashError
+from dash_app.domain.errors import DashError, Permanent
+from dash_app.domain.plain_text import storable
 from dash_app.pipelines.sources import selecting
 from dash_app.pipelines.sources.asking import Plan, ask, content_of, content_type_of, document_of, records_of, url_of
 from dash_app.pipelines.sources.fetching import Fetched, HttpPollError, without_secret_bytes, without_secrets
@@ -21,7 +22,7 @@ from dash_app.pipelines.sources.incremental import Mark
 from dash_app.pipelines.sources.oauth import Tokens
 from dash_app.pipelines.sources.pagination import Answer, detect
 from dash_app.pipelines.sources.resolving import first_child
-from dash_app.pipelines.tried import MAX_RECORDS, MAX_TEXT, Pagination, Trial, propose
+from dash_app.pipelines.tried import MAX_RECORDS, MAX_TEXT, FieldFound, Pagination, Trial, propose, showable
 
 #: The longest that one waits for an answer that is only looked at, in seconds.
 TIMEOUT = 20.0
@@ -117,19 +118,19 @@ class HttpTrial:
             selector="" if plan.selector is not None and records else selector,
             count=None if records is None else len(records),
             records=self._masked_records(records or []),
-            mapping=proposed.mapping,
-            note=proposed.note,
-            fields=proposed.fields,
+            mapping=showable(proposed.mapping),
+            note=storable(proposed.note),
+            fields=tuple(FieldFound(*(storable(part) for part in astuple(one))) for one in proposed.fields),
         )
 
     def _masked_records(self, records: list[Any]) -> list[Any]:
-        return [_masked(record, self.secrets) for record in records[:MAX_RECORDS]]
+        return [showable(_masked(record, self.secrets)) for record in records[:MAX_RECORDS]]
 
     def _pagination(self, plan: Plan, fetched: Fetched, document: Any, count: int | None) -> Pagination | None:
         answer = Answer(fetched.url, fetched.headers, document, count)
         own = type(plan.paginator).kind
         seen = None
-        with suppress(httpx.InvalidURL, ValueError):
+        with suppress(httpx.InvalidURL, ValueError, Permanent):
             seen = detect(answer)
             follows = plan.paginator.following(plan.paginator.first(), answer) is not None
             if follows and own != "auto":

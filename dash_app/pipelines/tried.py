@@ -10,6 +10,7 @@ from uuid import UUID
 
 from dash_app.domain.mapping import parse_mapping
 from dash_app.domain.paths import format_path
+from dash_app.domain.plain_text import storable
 from dash_app.pipelines.infer import infer_mapping
 from dash_app.pipelines.preview import preview
 from dash_app.pipelines.sources.fetching import without_secrets
@@ -110,6 +111,27 @@ def propose(body: bytes, content_type: str, headers: Mapping[str, str], secrets:
         for one in parse_mapping(document).fields
     )
     return Proposed(document, note, fields, frame.height)
+
+
+def showable(value: Any) -> Any:
+    """A value as any encoder of JSON takes it: text without NUL and halves of characters, and whole numbers beyond 64
+    bits as the text of their digits."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, Mapping):
+        return {storable(str(name)): showable(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [showable(one) for one in value]
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
+        return _digits(value)
+    return value
+
+
+def _digits(value: int) -> str:
+    try:
+        return str(value)
+    except ValueError:  # longer than Python writes
+        return "a number of more than 4,300 digits"
 
 
 def _text(value: Any) -> str:

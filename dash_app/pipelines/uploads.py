@@ -41,8 +41,10 @@ MOST_BYTES = 2 << 30
 #: The bounds of a chunk; the last one of a file may be as small as it is.
 MOST_CHUNK = 8 << 20
 LEAST_CHUNK = 64 << 10
-#: Uploads of one pipeline that are being received at a time.
+#: Uploads of one pipeline that are received or worked on at a time, and the bytes of all those of a team: each takes
+#: room in the object store until its story is over.
 MOST_OPEN = 20
+MOST_TEAM_BYTES = 20 << 30
 #: Payloads that wait to be mapped, in bytes, beyond which a file is not cut on.
 MOST_WAITING = 64 << 20
 TURN_SECONDS = 20.0
@@ -75,8 +77,14 @@ def begin(unit: Unit, pipeline: Pipeline, name: str, size: int, content_type: st
         problems.append(("content_type", error.message))
     if problems:
         raise Invalid(problems=problems)
-    if uploads.receiving(unit, pipeline.id) >= MOST_OPEN:
+    count, announced = uploads.open_of(unit, pipeline.team, pipeline.id)
+    if count >= MOST_OPEN:
         raise Conflict(f"{MOST_OPEN} uploads to this pipeline are under way; finish or cancel one of them first")
+    if announced + size > MOST_TEAM_BYTES:
+        raise Conflict(
+            f"uploads of this team that are under way have {announced:,} bytes, and with this one more than "
+            f"{MOST_TEAM_BYTES:,}; finish or cancel one of them first"
+        )
     who = author.email if isinstance(author, Principal) else author
     made = uploads.create(
         unit,

@@ -11,9 +11,13 @@ from uuid import UUID
 from dash_app.domain import ids
 from dash_app.domain.alert_mutes import Silence, SilenceSpec, Window, WindowSpec
 from dash_app.domain.changes import AlertChanged
-from dash_app.domain.errors import NotFound, PreconditionFailed
+from dash_app.domain.errors import Conflict, NotFound, PreconditionFailed
 from dash_app.storage import alerts
 from dash_app.storage.unit import Unit
+
+#: Silences that have not ended, and maintenance windows, that a team may have: each is held against every alert.
+MOST_SILENCES = 1000
+MOST_WINDOWS = 1000
 
 _SILENCE = "id, matchers, starts_at, ends_at, comment, created_at, created_by"
 _WINDOW = "id, name, document, revision, created_at, created_by"
@@ -28,6 +32,9 @@ def _changed(unit: Unit, team: UUID) -> None:
 
 
 def create_silence(unit: Unit, team: UUID, spec: SilenceSpec, *, author: str = "") -> Silence:
+    ahead = "SELECT count(*) FROM silences WHERE team_id = %s AND ends_at > clock_timestamp()"
+    if unit.value(ahead, (team,)) >= MOST_SILENCES:
+        raise Conflict(f"there are {MOST_SILENCES:,} silences already; end some, or write one that covers more")
     made = ids.new_id()
     unit.execute(
         "INSERT INTO silences (id, team_id, matchers, starts_at, ends_at, comment, created_by) "
@@ -69,6 +76,8 @@ def end_silence(unit: Unit, team: UUID, identity: UUID, at: datetime) -> Silence
 
 
 def create_window(unit: Unit, team: UUID, spec: WindowSpec, *, author: str = "") -> Window:
+    if unit.value("SELECT count(*) FROM maintenance_windows WHERE team_id = %s", (team,)) >= MOST_WINDOWS:
+        raise Conflict(f"there are {MOST_WINDOWS:,} maintenance windows already; delete some")
     made = ids.new_id()
     unit.execute(
         "INSERT INTO maintenance_windows (id, team_id, name, document, created_by) VALUES (%s, %s, %s, %s, %s)",

@@ -6,12 +6,17 @@ touches a few minutes of an index whatever the bounds are, so that a plan made w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import psycopg
+
+from dash_app.domain.errors import Invalid
+from dash_app.domain.query import TooSlow
 from dash_app.domain.specs import FieldSpec, Measure, QuerySpec, SilverVersion
 from dash_app.storage import silver_sql
 from dash_app.storage.silver_columns import Condition
@@ -77,7 +82,23 @@ class MinuteReader:
         }
         with unit.driver.cursor(binary=True) as cursor:
             cursor.execute(self.sql, params, prepare=True)
-            return cursor.fetchall()
+            rows = cursor.fetchall()
+        if len(rows) > MOST_ROWS:
+            raise TooSlow(f"its series have more than {MOST_ROWS:,} minutes with records; fewer series can be followed")
+        return rows
+
+
+@contextmanager
+def apart(unit: Unit) -> Iterator[None]:
+    """What fails inside fails alone: the transaction goes on, and the error is one of Dash's own. Raises TooSlow and
+    Invalid."""
+    try:
+        with unit.driver.transaction():
+            yield
+    except psycopg.errors.QueryCanceled as error:
+        raise TooSlow("reading its records took too long and was stopped; a shorter window helps") from error
+    except psycopg.DataError as error:
+        raise Invalid(f"it cannot be computed: {str(error).splitlines()[0]}") from error
 
 
 def prepare(unit: Unit, seconds: float) -> None:

@@ -16,9 +16,6 @@ from dash_app.domain.alert_machine import State
 from dash_app.domain.changes import AlertChanged
 from dash_app.storage.unit import Unit
 
-#: Series of one rule whose states are read.
-MOST_STATES = 5000
-
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -80,17 +77,33 @@ WHERE p.state <> 'archived' AND (
   OR ((c.last_ingested IS DISTINCT FROM t.ingested OR t.pipeline_id = ANY(%(touched)s) OR p.generation <> t.generation)
       AND (t.evaluated_at IS NULL OR t.evaluated_at <= %(now)s - make_interval(secs => t.pace)))
   OR %(all)s)
+  AND t.pipeline_id <> ALL(%(without)s) AND (%(only)s::uuid[] IS NULL OR t.pipeline_id = ANY(%(only)s))
 ORDER BY t.evaluated_at NULLS FIRST LIMIT %(limit)s
 FOR UPDATE OF t SKIP LOCKED
 """
 
 
 def take(
-    unit: Unit, now: datetime, *, touched: Sequence[UUID] = (), everything: bool = False, limit: int = 50
+    unit: Unit,
+    now: datetime,
+    *,
+    touched: Sequence[UUID] = (),
+    everything: bool = False,
+    limit: int = 50,
+    without: Sequence[UUID] = (),
+    only: Sequence[UUID] | None = None,
 ) -> list[Turn]:
     """Pipelines that are due, those that have waited longest first: their clock asks for it, records came, history was
-    rewritten, or (`touched`) somebody heard of records. Those that others are looking at are left out."""
-    wanted = {"now": now, "touched": list(touched), "all": everything, "limit": limit}
+    rewritten, or (`touched`) somebody heard of records. Those that others are looking at are left out, and those in
+    `without` or not in `only`."""
+    wanted = {
+        "now": now,
+        "touched": list(touched),
+        "all": everything,
+        "limit": limit,
+        "without": list(without),
+        "only": None if only is None else list(only),
+    }
     return [Turn(*row) for row in unit.rows(_TAKE, wanted)]
 
 
@@ -152,48 +165,54 @@ def has_rules(unit: Unit, pipeline: UUID) -> bool:
     return bool(unit.value("SELECT EXISTS (SELECT FROM alerts WHERE pipeline_id = %s)", (pipeline,)))
 
 
-def states(unit: Unit, pipeline: UUID) -> dict[UUID, dict[str, State]]:
-    """Where all series of a pipeline's rules stand, by rule and series."""
+def states(unit: Unit, pipeline: UUID) -> tuple[dict[UUID, dict[str, State]], dict[UUID, dict[str, datetime]]]:
+    """Where all series of a pipeline's rules stand, and when each was noted to have data, by rule and series."""
     found: dict[UUID, dict[str, State]] = {}
-    for alert, series, *row in unit.rows(
-        "SELECT s.alert_id, s.series, s.state, s.since, s.value, s.good_since, s.told, s.told_at, s.quiet, "
+    seen: dict[UUID, dict[str, datetime]] = {}
+    for alert, series, seen_at, *row in unit.rows(
+        "SELECT s.alert_id, s.series, s.seen_at, s.state, s.since, s.value, s.good_since, s.told, s.told_at, s.quiet, "
         "s.acknowledged_at IS NOT NULL FROM alert_states s JOIN alerts a ON a.id = s.alert_id "
         "WHERE a.pipeline_id = %s AND a.enabled",
         (pipeline,),
     ):
         found.setdefault(alert, {})[series] = State(*row)
-    return found
+        if seen_at is not None:
+            seen.setdefault(alert, {})[series] = seen_at
+    return found, seen
 
 
-def save_states(unit: Unit, team: UUID, changed: Sequence[tuple[UUID, str, State]], at: datetime) -> None:
-    """Writes states anew; who acknowledged one is forgotten where the state is not acknowledged any more."""
+def save_states(unit: Unit, team: UUID, changed: Sequence[tuple[UUID, str, State, bool]], at: datetime) -> None:
+    """Writes states anew, each with whether the series has data now; who acknowledged one is forgotten where the state
+    is not acknowledged any more."""
     unit.execute(
         "INSERT INTO alert_states AS s (alert_id, series, team_id, state, since, value, good_since, told, told_at, "
-        "quiet, seen_at) SELECT d.*, %(at)s FROM (SELECT u.alert, u.series, %(team)s::uuid, u.state, u.since, u.value, "
-        "u.good_since, u.told, u.told_at, u.quiet FROM unnest(%(alerts)s::uuid[], %(series)s::text[], "
+        "quiet, seen_at) SELECT d.* FROM (SELECT u.alert, u.series, %(team)s::uuid, u.state, u.since, u.value, "
+        "u.good_since, u.told, u.told_at, u.quiet, CASE WHEN u.here THEN %(at)s::timestamptz END "
+        "FROM unnest(%(alerts)s::uuid[], %(series)s::text[], "
         "%(states)s::text[], %(since)s::timestamptz[], %(values)s::float8[], %(good)s::timestamptz[], "
-        "%(told)s::text[], %(told_at)s::timestamptz[], %(quiet)s::bool[]) "
-        "AS u(alert, series, state, since, value, good_since, told, told_at, quiet)) d "
+        "%(told)s::text[], %(told_at)s::timestamptz[], %(quiet)s::bool[], %(here)s::bool[]) "
+        "AS u(alert, series, state, since, value, good_since, told, told_at, quiet, here)) d "
         # A rule may have been deleted by who did not wait for this turn.
         "WHERE EXISTS (SELECT FROM alerts a WHERE a.id = d.alert) "
         "ON CONFLICT (alert_id, series) DO UPDATE SET state = excluded.state, since = excluded.since, "
         "value = excluded.value, good_since = excluded.good_since, told = excluded.told, told_at = excluded.told_at, "
-        "quiet = excluded.quiet, seen_at = excluded.seen_at, "
+        "quiet = excluded.quiet, seen_at = coalesce(excluded.seen_at, s.seen_at), "
         "acknowledged_at = CASE WHEN excluded.since IS NOT DISTINCT FROM s.since THEN s.acknowledged_at END, "
         "acknowledged_by = CASE WHEN excluded.since IS NOT DISTINCT FROM s.since THEN s.acknowledged_by ELSE '' END, "
         "note = CASE WHEN excluded.since IS NOT DISTINCT FROM s.since THEN s.note ELSE '' END",
         {
             "team": team,
             "at": at,
-            "alerts": [alert for alert, _, _ in changed],
-            "series": [series for _, series, _ in changed],
-            "states": [state.state for _, _, state in changed],
-            "since": [state.since for _, _, state in changed],
-            "values": [state.value for _, _, state in changed],
-            "good": [state.good_since for _, _, state in changed],
-            "told": [state.told for _, _, state in changed],
-            "told_at": [state.told_at for _, _, state in changed],
-            "quiet": [state.quiet for _, _, state in changed],
+            "alerts": [alert for alert, _, _, _ in changed],
+            "series": [series for _, series, _, _ in changed],
+            "states": [state.state for _, _, state, _ in changed],
+            "since": [state.since for _, _, state, _ in changed],
+            "values": [state.value for _, _, state, _ in changed],
+            "good": [state.good_since for _, _, state, _ in changed],
+            "told": [state.told for _, _, state, _ in changed],
+            "told_at": [state.told_at for _, _, state, _ in changed],
+            "quiet": [state.quiet for _, _, state, _ in changed],
+            "here": [here for _, _, _, here in changed],
         },
     )
 

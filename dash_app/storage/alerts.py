@@ -131,8 +131,9 @@ def create(
             )
     except psycopg.errors.UniqueViolation as error:
         raise Conflict(f"there is a rule '{spec.slug}' already; choose another slug") from error
-    _name_sinks(unit, team, made, sinks)
+    # The turn comes before the sinks, as for the evaluator.
     disturb(unit, team, [pipeline])
+    _name_sinks(unit, team, made, sinks)
     unit.notify(AlertChanged(str(made)))
     return get(unit, made)
 
@@ -176,8 +177,8 @@ def update(
         raise Conflict(f"there is a rule '{spec.slug}' already; choose another slug") from error
     if afresh:
         unit.execute("DELETE FROM alert_states WHERE alert_id = %s", (found.id,))
-    _name_sinks(unit, found.team, found.id, sinks)
     disturb(unit, found.team, [found.pipeline, pipeline])
+    _name_sinks(unit, found.team, found.id, sinks)
     unit.notify(AlertChanged(str(found.id)))
     return get(unit, found.id)
 
@@ -222,11 +223,21 @@ def of_sink(unit: Unit, sink: UUID) -> list[Alert]:
 
 
 def _name_sinks(unit: Unit, team: UUID, alert: UUID, sinks: Sequence[UUID]) -> None:
+    """Raises Conflict where one of them has been deleted since it was found; none is until this transaction ends."""
+    wanted = list(dict.fromkeys(sinks))
+    held = unit.rows("SELECT id FROM sinks WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE", (wanted,))
+    if len(held) != len(wanted):
+        raise Conflict("a sink of this rule was deleted just now; choose its sinks again")
     unit.execute("DELETE FROM alert_sinks WHERE alert_id = %s", (alert,))
     unit.executemany(
         "INSERT INTO alert_sinks (alert_id, sink_id, team_id) VALUES (%s, %s, %s)",
-        [(alert, sink, team) for sink in dict.fromkeys(sinks)],
+        [(alert, sink, team) for sink in wanted],
     )
+
+
+def kinds_of_sinks(unit: Unit, sinks: Sequence[UUID]) -> dict[UUID, str]:
+    """The kind of each of these sinks."""
+    return dict(unit.rows("SELECT id, kind FROM sinks WHERE id = ANY(%s)", (list(sinks),)))
 
 
 def _columns(spec: AlertSpec, pipeline: UUID, author: str) -> dict[str, Any]:
@@ -276,10 +287,13 @@ def states(unit: Unit, alert: UUID, *, limit: int = 1000) -> list[AlertState]:
 
 
 def firing(unit: Unit, *, pending: bool = True, limit: int = 1000) -> list[AlertState]:
-    """All series of the team that fire or have no data (and those that are about to), the worst and newest first."""
+    """All series of the team that fire or have no data (and those that are about to), the worst and newest first.
+
+    Rules that are off and those of archived pipelines, which nobody looks at, are left out.
+    """
     rows = unit.rows(
         f"SELECT {_STATE} FROM alert_states s JOIN {_FROM} ON a.id = s.alert_id "
-        "WHERE s.state <> 'ok' AND a.enabled AND (%s OR s.state <> 'pending') "
+        "WHERE s.state <> 'ok' AND a.enabled AND p.state <> 'archived' AND (%s OR s.state <> 'pending') "
         "ORDER BY array_position(ARRAY['firing', 'no_data', 'pending'], s.state), "
         "array_position(ARRAY['critical', 'warning', 'info'], a.severity), s.since DESC, a.slug, s.series LIMIT %s",
         (pending, limit),
@@ -291,8 +305,8 @@ def counts(unit: Unit) -> dict[str, int]:
     """How many series of the team's rules fire, lack data or are about to fire."""
     found = dict(
         unit.rows(
-            "SELECT s.state, count(*) FROM alert_states s JOIN alerts a ON a.id = s.alert_id "
-            "WHERE s.state <> 'ok' AND a.enabled GROUP BY s.state"
+            f"SELECT s.state, count(*) FROM alert_states s JOIN {_FROM} ON a.id = s.alert_id "
+            "WHERE s.state <> 'ok' AND a.enabled AND p.state <> 'archived' GROUP BY s.state"
         )
     )
     return {name: found.get(name, 0) for name in ("firing", "no_data", "pending")}
@@ -314,6 +328,30 @@ def acknowledge(unit: Unit, found: Alert, key: str | None, *, by: str, note: str
     if rows:
         unit.notify(AlertChanged(str(found.id)))
     return len(rows)
+
+
+def told(unit: Unit, alert: UUID) -> list[tuple[str, float | None, datetime | None]]:
+    """(series, value, since) of what a rule's receivers were told of last, and that is not over."""
+    return [
+        (series, value, since)
+        for series, value, since in unit.rows(
+            "SELECT series, value, since FROM alert_states WHERE alert_id = %s AND told <> '' ORDER BY series", (alert,)
+        )
+    ]
+
+
+def sinks_of(unit: Unit, alert: UUID) -> list[UUID]:
+    """Sinks that a rule tells."""
+    return [row[0] for row in unit.rows("SELECT sink_id FROM alert_sinks WHERE alert_id = %s ORDER BY 1", (alert,))]
+
+
+def note_ends(unit: Unit, found: Alert, series: Sequence[str], *, by: str, note: str) -> None:
+    """Notes in the history of a rule that series were told to be over."""
+    unit.executemany(
+        "INSERT INTO alert_events (alert_id, team_id, series, at, what, told, by, note) "
+        "VALUES (%s, %s, %s, clock_timestamp(), 'resolved', true, %s, %s)",
+        [(found.id, found.team, key, by, note) for key in series],
+    )
 
 
 def forget(unit: Unit, found: Alert, key: str) -> bool:
@@ -353,10 +391,15 @@ def between(
     return [AlertEvent(*row) for row in rows]
 
 
-def prune(unit: Unit, *, keep_days: int = 400, at_once: int = 20_000) -> int:
-    """Removes events of long ago, a bounded number at a time; how many went."""
-    return unit.execute(
-        "DELETE FROM alert_events WHERE id IN (SELECT id FROM alert_events "
-        "WHERE at < now() - make_interval(days => %s) LIMIT %s)",
-        (keep_days, at_once),
-    ).rowcount
+def prune(unit: Unit, *, keep_days: int = 400, pending_days: int = 14, at_once: int = 20_000) -> int:
+    """Removes events and silences of long ago, a bounded number at a time; how many went. What was only about to fire
+    and did not, of which there may be a great deal, is kept for a shorter time."""
+    gone = 0
+    for table, where, days in (
+        ("alert_events", "at < now() - make_interval(days => %s)", keep_days),
+        ("alert_events", "what IN ('pending', 'cleared') AND at < now() - make_interval(days => %s)", pending_days),
+        ("silences", "ends_at < now() - make_interval(days => %s)", keep_days),
+    ):
+        sql = f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {where} LIMIT %s)"
+        gone += unit.execute(sql, (days, at_once)).rowcount
+    return gone

@@ -17,6 +17,9 @@ from uuid import UUID
 from dash_app.domain.errors import NotFound
 from dash_app.storage.unit import Unit
 
+#: With so many bytes of payloads taken in hand no further message is.
+HAND_BYTES = 8 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
@@ -175,9 +178,14 @@ def tests_under_way(unit: Unit, team: UUID, now: datetime) -> tuple[int, int]:
 
 
 _TAKE = """
-WITH due AS (
-  SELECT id, next_at FROM deliveries WHERE sink_id = %(sink)s AND state = 'waiting' AND next_at <= %(now)s
+WITH found AS (
+  SELECT id, next_at, octet_length(payload::text) AS bytes FROM deliveries
+  WHERE sink_id = %(sink)s AND state = 'waiting' AND next_at <= %(now)s
   ORDER BY next_at, id LIMIT %(most)s FOR UPDATE SKIP LOCKED
+), summed AS (
+  SELECT id, next_at, sum(bytes) OVER (ORDER BY next_at, id) - bytes AS before FROM found
+), due AS (
+  SELECT id, next_at FROM summed WHERE before < %(bytes)s
 ), taken AS (
   UPDATE deliveries d SET lease = %(lease)s, next_at = %(until)s FROM due WHERE d.id = due.id
   RETURNING d.id, d.team_id, d.pipeline_id, d.type, d.origin, d.title, d.body, d.link, d.payload::text, d.attempts,
@@ -190,8 +198,11 @@ FROM taken t JOIN teams m ON m.id = t.team_id ORDER BY t.next_at, t.id
 
 
 def take(unit: Unit, sink: UUID, now: datetime, *, lease: UUID, until: datetime, most: int) -> list[Taken]:
-    """Takes up to `most` due messages of a sink in hand, those that are due longest first."""
-    rows = unit.rows(_TAKE, {"sink": sink, "now": now, "lease": lease, "until": until, "most": most})
+    """Takes up to `most` due messages of a sink in hand, those that are due longest first; fewer where their payloads
+    are large, and one always."""
+    rows = unit.rows(
+        _TAKE, {"sink": sink, "now": now, "lease": lease, "until": until, "most": most, "bytes": HAND_BYTES}
+    )
     return [_taken(row) for row in rows]
 
 
@@ -230,6 +241,13 @@ def let_go(unit: Unit, leases: Sequence[UUID], now: datetime) -> None:
     )
 
 
+def renew(unit: Unit, lease: UUID, until: datetime) -> None:
+    """Everything that is still under this lease stays so for longer."""
+    unit.execute(
+        "UPDATE deliveries SET next_at = greatest(next_at, %s) WHERE lease = %s AND state = 'waiting'", (until, lease)
+    )
+
+
 def note_attempt(unit: Unit, team: UUID, delivery: UUID, attempt: Attempt) -> None:
     unit.execute(
         "INSERT INTO delivery_attempts "
@@ -264,10 +282,15 @@ class Held:
     failures: int
     failing_since: datetime | None
     hold_until: datetime | None
+    #: When it failed last.
+    failed_at: datetime | None
 
 
 def lock_health(unit: Unit, sink: UUID) -> Held:
-    row = unit.row("SELECT failures, failing_since, hold_until FROM sink_health WHERE sink_id = %s FOR UPDATE", (sink,))
+    """Whoever may change the sink itself as well locks that before (`sinks.lock`)."""
+    row = unit.row(
+        "SELECT failures, failing_since, hold_until, failed_at FROM sink_health WHERE sink_id = %s FOR UPDATE", (sink,)
+    )
     if row is None:
         raise NotFound("no such sink")
     return Held(*row)
@@ -276,11 +299,12 @@ def lock_health(unit: Unit, sink: UUID) -> Held:
 _SENT = """
 WITH health AS (
   UPDATE sink_health SET failures = 0, failing_since = NULL, hold_until = NULL, sent = sent + 1, sent_at = %(now)s
-  WHERE sink_id = %(sink)s
+  WHERE sink_id = %(sink)s RETURNING sink_id
 ), settled AS (
   UPDATE deliveries SET state = 'sent', attempts = attempts + 1, lease = NULL, error = '', next_at = %(now)s,
     done_at = %(now)s
-  WHERE id = %(id)s AND state <> 'sent'
+  -- After the health, whose lock everybody takes first.
+  FROM health WHERE id = %(id)s AND state <> 'sent'
 )
 INSERT INTO delivery_attempts (delivery_id, team_id, number, at, milliseconds, outcome, status, request, response)
 SELECT id, team_id, %(number)s, %(at)s, %(milliseconds)s, 'sent', %(status)s, %(request)s, %(response)s
@@ -361,7 +385,8 @@ def resend(
     return unit.execute(
         "UPDATE deliveries SET state = 'waiting', attempts = 0, next_at = %(now)s, lease = NULL, done_at = NULL "
         "WHERE id IN (SELECT id FROM deliveries WHERE sink_id = %(sink)s AND state = ANY(%(states)s) "
-        "AND state <> 'waiting' AND (%(id)s::uuid IS NULL OR id = %(id)s) "
+        # A test is for whoever asked for it: it is sent again where it is named, and with others never.
+        "AND state <> 'waiting' AND CASE WHEN %(id)s::uuid IS NULL THEN type <> 'test' ELSE id = %(id)s END "
         "AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s) "
         "AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s) ORDER BY id LIMIT %(limit)s FOR UPDATE)",
         {

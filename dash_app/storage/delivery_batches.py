@@ -55,10 +55,12 @@ def take_batch(unit: Unit, sink: UUID, pipeline: UUID) -> list[Part]:
 
 
 def due_batches(unit: Unit, now: datetime, *, limit: int = 200) -> list[tuple[UUID, UUID]]:
-    """(sink, pipeline) of batches whose time has come."""
+    """(sink, pipeline) of batches whose time has come, in the one order that all take them in."""
     return [
         (sink, pipeline)
         for sink, pipeline in unit.rows(
-            "SELECT DISTINCT sink_id, pipeline_id FROM batch_parts WHERE due_at <= %s LIMIT %s", (now, limit)
+            "SELECT DISTINCT sink_id, pipeline_id FROM batch_parts WHERE due_at <= %s "
+            "ORDER BY sink_id, pipeline_id LIMIT %s",
+            (now, limit),
         )
     ]

@@ -83,11 +83,13 @@ def attempts(unit: Unit, delivery: UUID, *, limit: int = 100) -> list[Attempt]:
 
 
 def waiting(unit: Unit, sinks: Sequence[UUID]) -> dict[UUID, tuple[int, int]]:
-    """How many messages of each sink wait, and how many are dead letters, each counted up to 10,000."""
+    """How many messages of each sink wait, and how many are dead letters that `resend` would send again, each counted
+    up to 10,000."""
     rows = unit.rows(
         "SELECT s, "
         "(SELECT count(*) FROM (SELECT FROM deliveries WHERE sink_id = s AND state = 'waiting' LIMIT 10000) w), "
-        "(SELECT count(*) FROM (SELECT FROM deliveries WHERE sink_id = s AND state = 'dead' LIMIT 10000) d) "
+        "(SELECT count(*) FROM ("
+        "  SELECT FROM deliveries WHERE sink_id = s AND state = 'dead' AND type <> 'test' LIMIT 10000) d) "
         "FROM unnest(%s::uuid[]) AS s",
         (list(sinks),),
     )
@@ -111,7 +113,7 @@ FROM sinks s JOIN sink_health h ON h.sink_id = s.id,
 LATERAL (SELECT count(*) n FROM (
   SELECT FROM deliveries WHERE sink_id = s.id AND state = 'waiting' LIMIT 10000) x) w,
 LATERAL (SELECT count(*) n FROM (
-  SELECT FROM deliveries WHERE sink_id = s.id AND state = 'dead' LIMIT 10000) x) d
+  SELECT FROM deliveries WHERE sink_id = s.id AND state = 'dead' AND type <> 'test' LIMIT 10000) x) d
 GROUP BY s.kind, s.state
 """
 
@@ -155,8 +157,9 @@ def prune(unit: Unit, now: datetime, *, limit: int = 10_000) -> int:
             break
         unit.execute(
             "UPDATE deliveries SET state = 'dead', done_at = %s, error = 'waited too long' "
-            "WHERE sink_id = %s AND state = 'waiting' AND lease IS NULL AND id < %s",
-            (now, sink, _floor(now - LONGEST_WAIT)),
+            # Of what is old by its id, that which was put out again only lately has not waited.
+            "WHERE sink_id = %s AND state = 'waiting' AND lease IS NULL AND id < %s AND next_at < %s",
+            (now, sink, _floor(now - LONGEST_WAIT), now - LONGEST_WAIT),
         )
         removed += _prune_sink(unit, sink, now, limit)
     return removed
@@ -167,12 +170,20 @@ def _prune_sink(unit: Unit, sink: UUID, now: datetime, limit: int) -> int:
     surplus = unit.value(
         "SELECT id FROM deliveries WHERE sink_id = %s ORDER BY id DESC OFFSET %s LIMIT 1", (sink, MOST_SENT)
     )
-    sent = max(_floor(now - KEEP_SENT), surplus or UUID(int=0))
-    dead = _floor(now - KEEP_DEAD)
+    # What is old by its id may have been sent again lately: then it is kept from there on.
     return unit.execute(
         "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE sink_id = %(sink)s AND ("
-        "(id < %(sent)s AND state IN ('sent', 'cancelled')) OR (id < %(dead)s AND state = 'dead')) LIMIT %(limit)s)",
-        {"sink": sink, "sent": sent, "dead": dead, "limit": limit},
+        "(state IN ('sent', 'cancelled') AND (id < %(surplus)s OR (id < %(sent)s AND done_at < %(sent_at)s))) "
+        "OR (state = 'dead' AND id < %(dead)s AND done_at < %(dead_at)s)) LIMIT %(limit)s)",
+        {
+            "sink": sink,
+            "surplus": surplus or UUID(int=0),
+            "sent": _floor(now - KEEP_SENT),
+            "sent_at": now - KEEP_SENT,
+            "dead": _floor(now - KEEP_DEAD),
+            "dead_at": now - KEEP_DEAD,
+            "limit": limit,
+        },
     ).rowcount
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from dash_app.domain.events import Reject
+from dash_app.domain.plain_text import storable
 from dash_app.storage.unit import Unit
 
 # Counts and rejects --------------------------------------------------------------------------------------------------
@@ -30,10 +31,6 @@ def count(
     )
 
 
-def _text(value: str) -> str:
-    return value.replace("\x00", "\ufffd")
-
-
 def add_rejects(
     unit: Unit, team: UUID, pipeline: UUID, version: int, rejects: Sequence[Reject], *, generation: int = 1
 ) -> None:
@@ -50,9 +47,9 @@ def add_rejects(
                 version,
                 [r.payload for r in rejects],
                 [r.index for r in rejects],
-                [_text(r.field)[:200] for r in rejects],
-                [_text(r.reason)[:2000] for r in rejects],
-                [_text(r.excerpt)[:4096] for r in rejects],
+                [storable(r.field)[:200] for r in rejects],
+                [storable(r.reason)[:2000] for r in rejects],
+                [storable(r.excerpt)[:4096] for r in rejects],
             ),
         )
 
@@ -196,9 +193,27 @@ def lock_poll(unit: Unit, pipeline: UUID) -> bool:
     return unit.value("SELECT pg_try_advisory_lock(hashtextextended(%s, 5))", (str(pipeline),)) is True
 
 
-def unlock_poll(unit: Unit, pipeline: UUID) -> None:
-    """Ends what `lock_poll` began, at once; the end of a connection is noticed by the server a little later."""
-    unit.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 5))", (str(pipeline),))
+def take_poll_place(unit: Unit, team: UUID, places: int) -> bool:
+    """Takes one of a team's places for polls, for as long as this connection lives; False where all are taken."""
+    return any(
+        unit.value("SELECT pg_try_advisory_lock(hashtextextended(%s, 31))", (f"{team} {place}",)) is True
+        for place in range(places)
+    )
+
+
+def postpone_poll(unit: Unit, pipeline: UUID, wait: float) -> None:
+    """A due poll is due in `wait` seconds instead, and nothing is said of how it went."""
+    unit.execute(
+        "UPDATE polls SET next_due = clock_timestamp() + make_interval(secs => %s), queued_at = NULL "
+        "WHERE pipeline_id = %s",
+        (wait, pipeline),
+    )
+
+
+def unlock_polls(unit: Unit) -> None:
+    """Ends what `lock_poll` and `take_poll_place` began, at once; the end of a connection is noticed by the server a
+    little later."""
+    unit.execute("SELECT pg_advisory_unlock_all()")
 
 
 # Runs ----------------------------------------------------------------------------------------------------------------
@@ -244,7 +259,7 @@ def count_page(unit: Unit, run: int, payloads: int, size: int) -> None:
 def end_run(unit: Unit, run: int, error: str = "") -> None:
     unit.execute(
         "UPDATE runs SET state = %s, finished_at = clock_timestamp(), error = %s WHERE id = %s",
-        ("failed" if error else "done", _text(error)[:2000], run),
+        ("failed" if error else "done", storable(error)[:2000], run),
     )
 
 

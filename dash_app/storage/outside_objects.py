@@ -8,6 +8,7 @@ sending over. No credentials but those given are looked for.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +20,7 @@ from botocore import UNSIGNED
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url
 
 from dash_app.domain.errors import DashError, Permanent, Transient
 
@@ -37,6 +39,11 @@ class BucketRefused(Permanent):
 
 class BucketUnavailable(Transient):
     """The object store does not answer right now."""
+
+
+def names_a_host(endpoint: str) -> bool:
+    """Whether requests can be signed for the host of this URL."""
+    return bool(is_valid_endpoint_url(endpoint) or is_valid_ipv6_endpoint_url(endpoint))
 
 
 @dataclass(frozen=True)
@@ -69,21 +76,26 @@ class OutsideBucket:
         self._target = target
         self._http = client
         signed = bool(target.access_key)
-        self._s3 = boto3.session.Session(
-            aws_access_key_id=target.access_key or "none", aws_secret_access_key=target.secret_key or "none"
-        ).client(
-            "s3",
-            region_name=target.region,
-            endpoint_url=target.endpoint or f"https://s3.{target.region}.amazonaws.com",
-            config=Config(
-                signature_version="s3v4" if signed else UNSIGNED,
-                retries={"total_max_attempts": 2, "mode": "standard"},
-                s3={"addressing_style": "path" if target.endpoint else "virtual"},
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                ignore_configured_endpoint_urls=True,
-            ),
-        )
+        try:
+            self._s3 = boto3.session.Session(
+                aws_access_key_id=target.access_key or "none", aws_secret_access_key=target.secret_key or "none"
+            ).client(
+                "s3",
+                region_name=target.region,
+                endpoint_url=target.endpoint or f"https://s3.{target.region}.amazonaws.com",
+                config=Config(
+                    signature_version="s3v4" if signed else UNSIGNED,
+                    retries={"total_max_attempts": 2, "mode": "standard"},
+                    s3={"addressing_style": "path" if target.endpoint else "virtual"},
+                    request_checksum_calculation="when_required",
+                    response_checksum_validation="when_required",
+                    ignore_configured_endpoint_urls=True,
+                ),
+            )
+        except (BotoCoreError, ValueError) as error:
+            raise BucketRefused(
+                f"the bucket {target.bucket} cannot be asked: its endpoint or region is none"
+            ) from error
         self._s3.meta.events.register_first("before-send.s3", self._send)
 
     def objects(self, prefix: str, after: str = "") -> Iterator[Found]:
@@ -98,17 +110,27 @@ class OutsideBucket:
                     yield Found(one["Key"], one["Size"], one["ETag"].strip('"'), one["LastModified"])
             if not page.get("IsTruncated") or not page.get("NextContinuationToken"):
                 return
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+            if token == more:
+                raise BucketRefused(f"the bucket {self._target.bucket} lists the same page again and again")
+            more = token
 
     def read(self, found: Found, start: int, stop: int) -> bytes:
         """The bytes from `start` to before `stop`. Raises BucketRefused where the object is another one by now."""
         if stop <= start:
             return b""
-        data: bytes = self._ask(
+        answer = self._ask(
             lambda: self._s3.get_object(
                 Bucket=self._target.bucket, Key=found.key, Range=f"bytes={start}-{stop - 1}", IfMatch=found.version
-            )["Body"].read()
+            )
         )
+        partial = answer["ResponseMetadata"]["HTTPStatusCode"] == 206
+        begins = re.match(r"bytes (\d+)-", answer.get("ContentRange", ""))
+        if (start and not partial) or (partial and begins and int(begins[1]) != start):
+            raise BucketRefused(
+                f"the object store answers with other bytes than were asked for, from {start:,} on: it must know Range"
+            )
+        data: bytes = answer["Body"].read()
         return data[: stop - start]
 
     def put(self, key: str, data: bytes, content_type: str) -> str:

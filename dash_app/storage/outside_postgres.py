@@ -8,9 +8,12 @@ file, no certificate, no environment. Messages hold the host's name and what the
 from __future__ import annotations
 
 import json
+import os
+import socket
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -24,7 +27,13 @@ Tls = Literal["verify-full", "require", "disable"]
 
 #: Answers that may be another one later: connections, resources, locks, serialization, what an operator does.
 _PASSING = ("08", "40", "53", "55", "57", "58")
+#: What is fetched at once, going by the rows before: so many rows, and about so many bytes; and as much as there could
+#: be at worst, where the rows that follow are as large as they may be.
 _ROWS_AT_ONCE = 500
+_BYTES_AT_ONCE = 1 << 20
+_WORST_BYTES = 512 << 20
+#: A connection may take so many times as long as a statement, and some seconds.
+_PATIENCE, _PATIENCE_MORE = 2.0, 10.0
 _MESSAGE_ID, _INDEX, _SENT_AT = "_message_id", "_message_index", "_sent_at"
 #: The columns that hold what a record has no say in.
 OWN_COLUMNS = (_MESSAGE_ID, _INDEX, _SENT_AT)
@@ -60,8 +69,38 @@ class Target:
 @contextmanager
 def connected(target: Target, *, read_only: bool) -> Iterator[psycopg.Connection[Any]]:
     """A connection in one transaction, which is not committed. Raises PostgresRefused or PostgresUnavailable."""
-    with _certificates(target.ca) as roots, _said(target), _connect(target, roots, read_only) as connection:
-        yield connection
+    with _certificates(target.ca) as roots, _said(target):
+        opened = _connect(target, roots, read_only)
+        with _ended_in_time(opened, target), opened as connection:
+            yield connection
+
+
+@contextmanager
+def _ended_in_time(connection: psycopg.Connection[Any], target: Target) -> Iterator[None]:
+    """Cuts the line of a server that keeps one waiting: its own time limits are the word of whoever runs it."""
+    seconds = _PATIENCE * target.timeout + _PATIENCE_MORE
+    # A handle of our own: it cannot come to stand for something else that is opened meanwhile.
+    line = socket.socket(fileno=os.dup(connection.fileno()))
+    late = threading.Event()
+
+    def cut() -> None:
+        late.set()
+        with suppress(OSError):
+            line.shutdown(socket.SHUT_RDWR)
+
+    watch = threading.Timer(seconds, cut)
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    except psycopg.Error as error:
+        if late.is_set():
+            raise PostgresUnavailable(f"{target.host}: no end within {seconds:g} s") from error
+        raise
+    finally:
+        watch.cancel()
+        watch.join()
+        line.close()
 
 
 def _connect(target: Target, roots: str, read_only: bool) -> psycopg.Connection[Any]:
@@ -191,16 +230,35 @@ def read_page(
     """The next rows of a query in the order of a column, beginning after a value of it.
 
     Rows that share a value come together, so that the next page can begin behind it; a page ends early, at such a
-    border, once it has `bytes_about`. Without a column all rows come. Raises PostgresRefused where rows that belong
-    together have more than `most` bytes.
+    border, once it has `bytes_about`. Without a column all rows come. Raises PostgresRefused where a row, or rows that
+    belong together, have more than `most` bytes.
     """
     with connected(target, read_only=True) as connection:
         connection.read_only = True
         statement, values = _select(query, cursor_column, after, page_size, settle_seconds)
         with connection.cursor(name="dash") as rows:
-            rows.itersize = _ROWS_AT_ONCE
-            rows.execute(statement, values)
-            return _collect(rows, cursor_column, page_size, bytes_about, most, target)
+            rows.execute(_bounded(statement), {**values, "most": most})
+            return _collect(_fetched(rows, most), cursor_column, page_size, bytes_about, most, target)
+
+
+def _bounded(statement: sql.Composed) -> sql.Composed:
+    """A row that is too large stays where it is, and comes as null. (OFFSET keeps each row from being made twice.)"""
+    return sql.SQL(
+        "SELECT CASE WHEN octet_length(p.line) <= %(most)s THEN p.line END, p.value FROM ({} OFFSET 0) AS p"
+    ).format(statement)
+
+
+def _fetched(rows: psycopg.ServerCursor[Any], most: int) -> Iterator[tuple[str | None, str | None]]:
+    """The rows, at first one by one, then as many at a time as have about `_BYTES_AT_ONCE`."""
+    worst = max(1, min(_ROWS_AT_ONCE, _WORST_BYTES // most))
+    count = 1
+    while batch := rows.fetchmany(count):
+        size = sum(len(line or "") for line, _ in batch)
+        yield from batch
+        if len(batch) < count:
+            return
+        fitting = _BYTES_AT_ONCE * len(batch) // max(1, size)
+        count = max(1, min(worst, fitting, 4 * count))
 
 
 def _select(
@@ -209,7 +267,7 @@ def _select(
     # A line of its own: a query may end in a comment. Percent signs are the query's own.
     inner = sql.SQL("(\n{}\n) AS q").format(sql.SQL(query.replace("%", "%%")))
     if not column:
-        return sql.SQL("SELECT row_to_json(q)::text, NULL FROM {}").format(inner), {}
+        return sql.SQL("SELECT row_to_json(q)::text AS line, NULL::text AS value FROM {}").format(inner), {}
     name = sql.SQL("q.{}").format(sql.Identifier(column))
     where = [sql.SQL("{} IS NOT NULL").format(name)]
     if after is not None:
@@ -217,7 +275,8 @@ def _select(
     if settle_seconds:
         where.append(sql.SQL("{} <= now() - make_interval(secs => %(settle)s)").format(name))
     return sql.SQL(
-        "SELECT row_to_json(q)::text, {}::text FROM {} WHERE {} ORDER BY {} FETCH FIRST %(size)s ROWS WITH TIES"
+        "SELECT row_to_json(q)::text AS line, {}::text AS value FROM {} WHERE {} ORDER BY {} "
+        "FETCH FIRST %(size)s ROWS WITH TIES"
     ).format(name, inner, sql.SQL(" AND ").join(where), name), {
         "after": after,
         "settle": settle_seconds,
@@ -225,11 +284,22 @@ def _select(
     }
 
 
-def _collect(rows: Any, column: str, page_size: int, bytes_about: int, most: int, target: Target) -> Rows:
+def _collect(
+    rows: Iterator[tuple[str | None, str | None]],
+    column: str,
+    page_size: int,
+    bytes_about: int,
+    most: int,
+    target: Target,
+) -> Rows:
     lines: list[bytes] = []
     size = 0
     last: str | None = None
     for text, value in rows:
+        if text is None and size >= bytes_about and column and value != last:
+            return Rows(b"\n".join(lines), len(lines), last, True)
+        if text is None:
+            raise PostgresRefused(f"{target.host}: a row has more than {most:,} bytes (max_bytes)")
         line = text.encode()
         if column and value != last and size >= bytes_about:
             return Rows(b"\n".join(lines), len(lines), last, True)

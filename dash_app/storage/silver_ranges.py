@@ -26,6 +26,8 @@ LARGE_BLOCKS: Final = 8_192
 #: How long a probe may read, and how many ranges it may read and still be well: those that nobody has summarized yet.
 _PROBE: Final = "1s"
 _WELL: Final = 16
+#: Locks are waited for half a second: after one (`deadlock_timeout`) PostgreSQL ends the autovacuum that has them.
+_PATIENT: Final = "SELECT set_config('lock_timeout', '500ms', true)"
 #: Ranges of one transaction.
 _RANGES: Final = 500
 
@@ -51,7 +53,7 @@ def mend(database: Database) -> list[str]:
     for index, table, schema, name, blocks, per_range in found:
         with database.ingest() as unit:
             try:
-                unit.execute("SELECT set_config('lock_timeout', '1s', true), brin_summarize_new_values(%s)", (index,))
+                unit.execute(f"{_PATIENT}, brin_summarize_new_values(%s)", (index,))
                 unit.commit()
                 if _well(unit, table, f"{quote(schema)}.{quote(name)}", per_range):
                     continue
@@ -66,7 +68,7 @@ def mend(database: Database) -> list[str]:
 
 
 def _well(unit: Unit, table: int, name: str, per_range: int) -> bool:
-    unit.execute("SELECT set_config('enable_seqscan', 'off', true), set_config('lock_timeout', '1s', true)")
+    unit.execute(f"{_PATIENT}, set_config('enable_seqscan', 'off', true)")
     before = _blocks(unit, table)
     try:
         with unit.driver.transaction():
@@ -87,7 +89,7 @@ def _anew(unit: Unit, index: int, starts: Sequence[int]) -> None:
     """Each range is without a summary for as long as it is read: a query reads it then, as the few that are new."""
     for first in range(0, len(starts), _RANGES):
         part: Any = list(starts[first : first + _RANGES])
-        unit.execute("SELECT set_config('lock_timeout', '1s', true)")
+        unit.execute(_PATIENT)
         unit.execute(
             "SELECT brin_desummarize_range(%s, b), brin_summarize_range(%s, b) FROM unnest(%s::int8[]) AS b",
             (index, index, part),

@@ -12,6 +12,8 @@ from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
+import psycopg
+
 from dash_app.domain.errors import Invalid, Permanent
 from dash_app.domain.specs import FieldSpec, FieldType, SilverVersion
 from dash_app.storage import timescale
@@ -149,10 +151,21 @@ def rollup_key(version: SilverVersion) -> list[str]:
     return ["grain", "bucket", *map(quote, version.dims)]
 
 
-def analyze(unit: Unit, version: SilverVersion) -> None:
-    """Tells the planner what is in a version's tables."""
-    if version.created:
-        unit.execute(f"ANALYZE {qualified(version, version.table)}, {qualified(version, version.rollup)}")
+def analyze(unit: Unit, version: SilverVersion) -> bool:
+    """Tells the planner what is in a version's tables; False where autovacuum is at work there, and will.
+
+    It is not waited for: after a second (`deadlock_timeout`) PostgreSQL would end it, perhaps halfway through a summary
+    of a block-range index, which is then ill (`silver_ranges`).
+    """
+    if not version.created:
+        return False
+    try:
+        with unit.driver.transaction():
+            unit.execute("SET LOCAL lock_timeout = '500ms'")
+            unit.execute(f"ANALYZE {qualified(version, version.table)}, {qualified(version, version.rollup)}")
+    except psycopg.errors.LockNotAvailable:
+        return False
+    return True
 
 
 def set_dims(unit: Unit, version: SilverVersion, dims: Sequence[str]) -> SilverVersion:

@@ -98,6 +98,26 @@ def lock(unit: Unit, ref: str | UUID, *, expected_revision: int | None = None) -
     return found
 
 
+def lock_state(unit: Unit, sink: UUID) -> None:
+    """Nobody else changes this sink until the transaction ends; nothing where it is gone."""
+    unit.execute("SELECT FROM sinks WHERE id = %s FOR NO KEY UPDATE", (sink,))
+
+
+def crowded(unit: Unit, pipelines: Sequence[UUID], sink: UUID | None, most: int) -> set[UUID]:
+    """Of these pipelines, those whose records go to `most` sinks already and not to this one. Until the transaction
+    ends nobody else finds room there."""
+    for one in sorted(pipelines):
+        unit.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 24))", (str(one),))
+    return {
+        row[0]
+        for row in unit.rows(
+            "SELECT pipeline_id FROM sink_pipelines WHERE pipeline_id = ANY(%(pipelines)s) GROUP BY pipeline_id "
+            "HAVING count(*) >= %(most)s AND NOT coalesce(bool_or(sink_id = %(sink)s), false)",
+            {"pipelines": list(pipelines), "most": most, "sink": sink},
+        )
+    }
+
+
 def sinks(unit: Unit, *, limit: int = 1000, after: str | None = None) -> list[Sink]:
     """Sinks by slug, beginning after one."""
     return [

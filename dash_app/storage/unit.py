@@ -44,6 +44,12 @@ class Unit:
         raw: psycopg.Connection[Any] = self._connection.connection.dbapi_connection  # type: ignore[assignment]
         return raw
 
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is gone, with whatever lived as long as it."""
+        raw = self._connection.connection.dbapi_connection
+        return raw is None or bool(raw.closed)
+
     def execute(self, sql: str, params: Params = None, *, binary: bool = False) -> psycopg.Cursor[Any]:
         """Runs one statement with psycopg's placeholders and answers its cursor. `binary`: results in binary format."""
         cursor = self.driver.cursor(binary=binary)

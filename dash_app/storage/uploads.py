@@ -102,10 +102,17 @@ def of_pipeline(unit: Unit, pipeline: UUID, *, limit: int, before: UUID | None =
     return [Upload(*row) for row in rows]
 
 
-def receiving(unit: Unit, pipeline: UUID) -> int:
-    """How many uploads of a pipeline are under way."""
-    count: int = unit.value("SELECT count(*) FROM uploads WHERE pipeline_id = %s AND state = 'receiving'", (pipeline,))
-    return count
+def open_of(unit: Unit, team: UUID, pipeline: UUID) -> tuple[int, int]:
+    """How many uploads of a pipeline are received or worked on, and how many bytes those of the whole team announced.
+    Until this transaction ends, nobody else of the team is told."""
+    unit.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 23))", (str(team),))
+    row = unit.row(
+        "SELECT count(*) FILTER (WHERE pipeline_id = %s), coalesce(sum(size), 0)::bigint FROM uploads "
+        "WHERE team_id = %s AND state IN ('receiving', 'checking', 'cutting')",
+        (pipeline, team),
+    )
+    assert row is not None
+    return row[0], row[1]
 
 
 # Receiving -----------------------------------------------------------------------------------------------------------

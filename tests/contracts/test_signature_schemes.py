@@ -184,7 +184,7 @@ def needs(made: SignatureScheme, headers: dict[str, str], name: str, secret: str
 
 
 @every
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_whatever_stands_in_the_headers(scheme: type[SignatureScheme], data: st.DataObject) -> None:
     made = scheme.from_options(scheme.example)

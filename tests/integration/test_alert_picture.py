@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
+import pytest
 
 from dash_app.domain.access import Principal, Role
 from dash_app.domain.ids import new_id
-from dash_app.pipelines import alert_setup
+from dash_app.pipelines import alert_picture, alert_setup
 from dash_app.pipelines.alert_picture import chart_of
 from dash_app.pipelines.ingest import Ingest
 from tests.integration.conftest import House
@@ -23,7 +24,7 @@ MAPPING = {
 }
 
 
-def test_an_alert_brings_its_chart(house: House) -> None:
+def test_an_alert_brings_its_chart(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     at = datetime.now(UTC).replace(microsecond=0)
     pipeline = house.pipeline("weather", MAPPING)
     bodies = [
@@ -50,6 +51,10 @@ def test_an_alert_brings_its_chart(house: House) -> None:
     assert made is not None
     assert (made.name, made.content_type) == ("chart.png", "image/png")
     assert made.data.startswith(b"\x89PNG")
+    # What cannot be drawn leaves the message without a chart, and whole.
+    with monkeypatch.context() as broken:
+        broken.setattr(alert_picture, "_drawn", lambda *_: [][0])
+        assert chart_of(house.app, house.team, facts) is None
     # The same message has the same chart at every attempt, whatever has come since.
     house.put(pipeline, orjson.dumps({"t": (at + timedelta(seconds=5)).isoformat(), "temp": 99, "site": "roof"}))
     Ingest(house.app).run(pipeline)

@@ -122,6 +122,8 @@ async def test_a_rule_is_held_against_its_pipeline_before_it_is_saved(house: Hou
     assert problem(await house.call("POST", "/alerts", elsewhere), 422)["errors"][0]["place"] == "query.pipeline"
     assert (await house.call("POST", "/alerts", RULE)).status_code == 201
     problem(await house.call("POST", "/alerts", RULE), 409)
+    # "a\x00" as a cursor
+    problem(await house.call("GET", "/alerts?cursor=YQA"), 400)
 
 
 async def test_silences_and_windows(house: House) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
@@ -19,7 +23,7 @@ from dash_app.pipelines.reach import Reach
 from dash_app.pipelines.sinks import Message
 from dash_app.pipelines.sinks.mqtt import MqttSink
 from dash_app.pipelines.sources.mqtt import Mqtt
-from dash_app.pipelines.sources.streaming import Link
+from dash_app.pipelines.sources.streaming import Frame, Link
 from tests.brokers import Mosquitto, mosquitto, needs_mosquitto
 from tests.certificates import Authority
 
@@ -61,6 +65,12 @@ class Listener:
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     with mosquitto(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def listening() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as made:
         yield made
 
 
@@ -163,3 +173,44 @@ async def test_tls_verifies_the_name_and_brings_a_certificate(tmp_path: Path) ->
         without = {name: value for name, value in good.items() if not name.startswith("client_")}
         with pytest.raises(Transient):
             await first(Mqtt.from_options(without), NAMED)
+
+
+async def test_a_message_beyond_all_bounds_is_read_past(broker: Mosquitto) -> None:
+    options = {"url": broker.url, "topics": ["#"], "qos": 1, "protocol": "3.1.1", "max_bytes": 1024}
+    frames = Mqtt.from_options(options).frames(Link(LOOPBACK, "dashtest"))
+    got: list[Frame] = []
+    try:
+        async with asyncio.timeout(60):
+            await anext(frames)
+            await asyncio.to_thread(broker.publish, [("big", bytes(48 << 20)), ("small", b"1")])
+            while len(got) < 2:
+                got += await anext(frames)
+    finally:
+        await frames.aclose()  # type: ignore[attr-defined]
+    big, small = got
+    assert "a message on big is larger than 1024 bytes" in big.refused
+    assert (big.data, small.data) == (b"", b"1")
+    assert big.stored is not None
+
+
+def test_a_broker_that_never_ends_its_handshake_is_left(listening: socket.socket) -> None:
+    left = threading.Event()
+
+    def drip() -> None:
+        connection, _ = listening.accept()
+        with connection, suppress(OSError):
+            # A record of 16 KiB, of which a byte comes now and then.
+            connection.sendall(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc")
+            for _ in range(300):
+                connection.sendall(b"\0")
+                threading.Event().wait(0.05)
+            return
+        left.set()
+
+    server = threading.Thread(target=drip)
+    server.start()
+    source = Mqtt.from_options({"url": f"mqtts://127.0.0.1:{listening.getsockname()[1]}", "topics": ["#"]})
+    with pytest.raises(Transient, match="no connection"):
+        source.client(LOOPBACK, "dashtest", clean=True).open(0.5)
+    server.join(30)
+    assert left.is_set()

@@ -98,8 +98,9 @@ def test_without_a_column_every_run_stores_all_rows(
         ({"query": QUERY, "database": "nowhere"}, "no such database"),
         ({"query": QUERY, "tls": "verify-full"}, "no connection to 127.0.0.1 on port [0-9]+: the server does not"),
         ({"query": "SELECT repeat('x', 1000) AS id FROM generate_series(1, 100)", "max_bytes": 5000}, "5,000 bytes"),
+        ({"query": "SELECT 1 AS id, repeat('x', 9000) AS n", "max_bytes": 5000}, "a row has more than 5,000 bytes"),
     ],
-    ids=["delete", "two", "writable", "slow", "table", "column", "database", "tls", "large"],
+    ids=["delete", "two", "writable", "slow", "table", "column", "database", "tls", "large", "large row"],
 )
 def test_what_the_database_refuses_is_said(
     out: Outdoors, shop: psycopg.Connection[Any], server: dict[str, Any], options: dict[str, Any], why: str

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,6 +17,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from dash_app.domain.changes import PipelineChanged, decode
+from dash_app.domain.errors import Transient
 from dash_app.domain.specs import Pipeline
 from dash_app.pipelines import poll as module
 from dash_app.pipelines import setup
@@ -484,4 +486,59 @@ def test_the_loopback_is_refused_unless_allowed(house: House, feed: Feed) -> Non
     with guarded_client(allow=frozenset({(host, port)})) as demo:
         make_due(house, pipeline)
         poll(house.app, pipeline, demo)
+    assert stored(house) == [1, 2, 3, 4]
+
+
+def test_an_error_that_no_column_takes_counts_like_any_other(
+    house: House, feed: Feed, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(*_arguments: Any) -> None:
+        raise Transient("it said: \x00\ud800")
+
+    monkeypatch.setattr(module, "_fetch", fetch)
+    pipeline = polled(house, feed.url, max_failures=2)
+    for _ in range(2):
+        make_due(house, pipeline)
+        poll(house.app, pipeline, client)
+    assert [(one.state, one.error) for one in runs(house, pipeline)] == [("failed", "it said: \ufffd\ufffd")] * 2
+    with house.app.database.team(house.team) as unit:
+        paused = catalog.pipeline(unit, pipeline)
+    assert (paused.state, paused.note) == (
+        "paused",
+        "Paused, because 2 polls have failed in a row: it said: \ufffd\ufffd",
+    )
+
+
+def test_a_long_run_gives_its_turn_away_and_goes_on_at_once(
+    house: House, feed: Feed, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RUN_SECONDS", 0.0)
+    pipeline = polled(house, feed.url)
+    for page in range(1, PAGES + 1):
+        assert state(house, pipeline).due
+        poll(house.app, pipeline, client)
+        assert stored(house) == [*range(1, page + 1)]
+    assert feed.pages == [1, 2, 2, 3, 3, 4, 4]
+    assert not state(house, pipeline).due
+    # What waits to be mapped is waited for.
+    monkeypatch.setattr(module, "FULL_BYTES", 0)
+    make_due(house, pipeline)
+    poll(house.app, pipeline, client)
+    assert len(stored(house)) == PAGES
+    assert (state(house, pipeline).due, state(house, pipeline).failures) == (False, 0)
+
+
+def test_a_team_has_so_many_polls_at_once(house: House, feed: Feed, client: httpx.Client) -> None:
+    pipeline = polled(house, feed.url)
+    with ExitStack() as held:
+        others = [held.enter_context(house.app.database.own("ingest")) for _ in range(module.TEAM_PLACES)]
+        assert all(ledger.take_poll_place(one, house.team, module.TEAM_PLACES) for one in others)
+        poll(house.app, pipeline, client)
+        assert feed.asked == []
+        assert (state(house, pipeline).due, state(house, pipeline).failures) == (False, 0)
+        for one in others:
+            ledger.unlock_polls(one)
+            one.commit()
+    make_due(house, pipeline)
+    poll(house.app, pipeline, client)
     assert stored(house) == [1, 2, 3, 4]

@@ -128,7 +128,7 @@ def test_an_ingestor_receives_and_never_loads_a_screen(durable: str, folder: Pat
         assert node.end() == 0
         loaded = {line.rsplit("|", 1)[-1].strip() for line in node.errors.splitlines() if "import time:" in line}
     assert {"tornado.web", "dash_app.web.webhooks"} <= loaded
-    assert not {name for name in loaded if name.split(".")[0] in {"panel", "bokeh", "panel_material_ui"}}
+    assert not {name for name in loaded if name.split(".")[0] in {"panel", "bokeh"}}
     assert not {name for name in loaded if name.startswith(("dash_app.pages", "dash_app.screens", "dash_app.demo"))}
 
 

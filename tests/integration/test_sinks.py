@@ -16,9 +16,13 @@ from standardwebhooks import Webhook
 
 from dash_app.app import App
 from dash_app.domain.errors import Invalid
+from dash_app.domain.ids import new_id
+from dash_app.pipelines import deliver as deliver_module
 from dash_app.pipelines import outbox, rollout, sink_setup
 from dash_app.pipelines.deliver import SINK_PLACES, THREADS, Deliver
 from dash_app.pipelines.ingest import Ingest
+from dash_app.pipelines.sink_document import MOST_SINKS_OF_PIPELINE
+from dash_app.pipelines.sinks.webhook import WebhookSink
 from dash_app.pipelines.sources.webhook.standard_webhooks import StandardWebhooks
 from dash_app.settings import Settings
 from dash_app.storage import catalog, deliveries, delivery_history, people, sinks
@@ -249,6 +253,25 @@ def test_410_disables_keeps_the_rest_and_tells_the_team(house: Outward) -> None:
         assert house.rows("SELECT target FROM audit WHERE action = 'sink.disable'") == [(str(sink),)]
 
 
+def test_a_sink_is_changed_while_an_attempt_disables_it(house: Outward) -> None:
+    """Both lock the sink before its health: the one waits for the other, and neither is torn down."""
+    with receiver(lambda id, count: "410") as gone:
+        sink = house.sink(gone.url)
+        house.put(sink)
+        with house.app.database.team(house.team) as unit:
+            found = sinks.lock(unit, sink)
+            worker = threading.Thread(target=house.deliver.run, args=(sink,))
+            worker.start()
+            with house.app.database.ingest() as other:
+                waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('tuple', 'transactionid')"
+                wait_until(lambda: bool(other.value(waiting)))
+            sinks.move(unit, found.id, "active", "")
+            unit.commit()
+        worker.join()
+    assert house.get(sink).state == "disabled"
+    assert [one.state for one in house.listed(sink)] == ["dead"]
+
+
 def test_a_failing_sink_is_given_up_after_five_days(house: Outward) -> None:
     with receiver(lambda id, count: "503") as hook:
         sink = house.sink(hook.url)
@@ -380,6 +403,104 @@ def test_a_test_is_tried_at_once_and_once(house: Outward) -> None:
         assert (hook.count(), house.get(sink).health.failures, house.get(sink).state) == (1, 0, "paused")
     with receiver() as hook:
         assert sink_setup.test(house.app, house.team, house.sink(hook.url, name="B"), "test").delivery.state == "sent"
+
+
+def test_a_test_that_failed_is_no_dead_letter_to_be_sent_again_with_the_others(house: Outward) -> None:
+    with receiver(lambda id, count: "500") as hook:
+        sink = house.sink(hook.url)
+        done = sink_setup.test(house.app, house.team, sink, "test")
+    with house.app.database.team(house.team) as unit:
+        assert delivery_history.waiting(unit, [sink]) == {sink: (0, 0)}
+        assert sink_setup.resend(unit, sink, "test") == 0
+        assert sink_setup.resend(unit, sink, "test", delivery=done.delivery.id) == 1
+        unit.rollback()
+
+
+def test_a_message_that_cannot_be_made_holds_up_no_other(house: Outward, monkeypatch: pytest.MonkeyPatch) -> None:
+    with receiver() as hook:
+        sink = house.sink(hook.url)
+        house.put(sink, 1, title="bad")
+        house.put(sink, 1, title="good")
+        real = deliver_module.message_of
+        monkeypatch.setattr(
+            deliver_module,
+            "message_of",
+            lambda **given: real(**given | ({"at": 1 / 0} if given["title"] == "bad" else {})),
+        )
+        house.deliver.run(sink)
+        states = {one.title: (one.state, one.attempts) for one in house.listed(sink)}
+        assert states == {"bad": ("waiting", 1), "good": ("sent", 1)}
+        assert house.get(sink).health.failures == 0
+
+
+def test_a_chart_that_takes_its_time_does_not_use_up_the_lease(house: Outward, monkeypatch: pytest.MonkeyPatch) -> None:
+    other: list[int] = []
+
+    def made(real: Any = deliver_module.message_of, **given: Any) -> Any:
+        house.clock.pass_by(8)
+        with house.app.database.ingest() as unit:
+            now = house.clock.now
+            other.append(len(deliveries.take(unit, sink, now, lease=new_id(), until=now, most=9)))
+        return real(**given)
+
+    monkeypatch.setattr(deliver_module, "chart_of", lambda *_: house.clock.pass_by(8))
+    monkeypatch.setattr(deliver_module, "message_of", made)
+    monkeypatch.setattr(WebhookSink, "draws", True)
+    with receiver() as hook:
+        sink = house.sink(hook.url)
+        house.put(sink)
+        house.deliver.run(sink)
+        assert (other, hook.count()) == ([0], 1)
+
+
+def test_what_is_sent_again_lately_is_not_forgotten_by_its_age(house: Outward) -> None:
+    with receiver() as hook:
+        sink = house.sink(hook.url)
+        house.put(sink, 2)
+        with house.app.database.ingest() as unit:
+            deliveries.bury(unit, sink, "test", house.clock.now)
+            unit.commit()
+        house.clock.pass_by(29 * 86_400)
+        with house.app.database.ingest() as unit:
+            assert deliveries.resend(unit, sink, house.clock.now) == 2
+            unit.commit()
+        house.clock.pass_by(2 * 86_400)
+        with house.app.database.ingest() as unit:
+            assert delivery_history.prune(unit, house.clock.now) == 0
+            unit.commit()
+        house.deliver.run(sink)
+        assert hook.count() == 2
+        house.clock.pass_by(6 * 86_400)
+        with house.app.database.ingest() as unit:
+            assert delivery_history.prune(unit, house.clock.now) == 0
+            assert delivery_history.prune(unit, house.clock.now + timedelta(days=2)) == 2
+            unit.rollback()
+
+
+def test_a_hand_is_cut_by_bytes_and_a_pipeline_feeds_a_bounded_number_of_sinks(
+    house: Outward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "HAND_BYTES", 20)
+    house.pipeline()
+    first = house.sink("http://127.0.0.1:9/x", name="S0", pipelines=["orders"])
+    house.put(first, 6)
+    with house.app.database.ingest() as unit:
+        now = house.clock.now
+        taken = [
+            len(deliveries.take(unit, first, now, lease=new_id(), until=now + timedelta(seconds=9), most=50))
+            for _ in range(3)
+        ]
+        unit.rollback()
+    # Seven bytes each: the one that fills it is the last.
+    assert taken == [3, 3, 0]
+    for number in range(1, MOST_SINKS_OF_PIPELINE):
+        house.sink("http://127.0.0.1:9/x", name=f"S{number}", pipelines=["orders"])
+    with pytest.raises(Invalid, match="orders go to 20 sinks already"):
+        house.sink("http://127.0.0.1:9/x", name="One more", pipelines=["orders"])
+    # One that is among them can still be changed.
+    document = {"name": "S", "options": {"url": "http://127.0.0.1:9/y"}, "pipelines": ["orders"]}
+    with house.app.database.team(house.team) as unit:
+        assert sink_setup.update_sink(unit, house.app, first, document, "test").name == "S"
 
 
 def test_a_preview_shows_what_would_be_sent_and_sends_nothing(house: Outward) -> None:

@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pytest
 import pytest_asyncio
 from standardwebhooks import Webhook
 
+from dash_app.domain.access import Principal, Role
+from dash_app.domain.errors import Invalid
+from dash_app.domain.ids import new_id
+from dash_app.pipelines import sink_unsaved
 from dash_app.pipelines.deliver import Deliver
 from dash_app.storage import delivery_history
 from dash_app.web.api import OPERATIONS
@@ -75,7 +80,7 @@ async def test_a_sink_from_its_making_to_its_end(house: House) -> None:
         assert (shown["looked_at"], shown["kept"], len(shown["messages"])) == (2, 1, 1)
         deliver = Deliver(house.app)
         wanted = {one["slug"]: one for one in (await ask(house, "list_sinks", "GET", "/sinks"))["items"]}["hot_rooms"]
-        assert (wanted["waiting"], wanted["dead"]) == (1, 1)
+        assert (wanted["waiting"], wanted["dead"]) == (1, 0)
         (identity,) = house_rows(house, "SELECT id FROM sinks")
         await asyncio.to_thread(deliver.run, identity)
         page = await ask(house, "list_deliveries", "GET", "/sinks/hot_rooms/deliveries?limit=1")
@@ -93,7 +98,8 @@ async def test_a_sink_from_its_making_to_its_end(house: House) -> None:
         sent = await ask(house, "resend_delivery", "POST", f"{path}/resend")
         assert (sent["state"], sent["id"]) == ("waiting", waiting["id"])
         again = await ask(house, "resend_deliveries", "POST", "/sinks/hot_rooms/resend", {"from": "now-1h"})
-        assert again == {"messages": 1}
+        # The test that failed is not among them.
+        assert again == {"messages": 0}
         await asyncio.to_thread(deliver.run, identity)
         await asyncio.to_thread(deliver.run, identity)
         await asyncio.to_thread(deliver.close)
@@ -124,7 +130,7 @@ async def test_two_who_change_a_sink_and_what_is_wrong_with_documents(house: Hou
     whole = sink("https://example.org/x")
     made = await ask(house, "create_sink", "POST", "/sinks", whole)
     assert (await house.call("POST", "/sinks", {**whole, "slug": "hot_rooms"})).status_code == 409
-    changed = {"name": "Cold rooms", "options": {"url": "https://example.org/y"}}
+    changed: dict[str, Any] = {"name": "Cold rooms", "options": {"url": "https://example.org/y"}}
     tag = {"If-Match": '"1"'}
     told = await ask(house, "update_sink", "PUT", f"/sinks/{made['id']}", changed, headers=tag)
     # Secrets that were left out are still there; the rest is as the document says.
@@ -134,6 +140,15 @@ async def test_two_who_change_a_sink_and_what_is_wrong_with_documents(house: Hou
     for method in ("PUT", "DELETE"):
         body = changed if method == "PUT" else None
         assert (await house.call(method, "/sinks/hot_rooms", body, headers=tag)).status_code == 412
+    # Stored secrets go to no other host, neither from a saved document nor from one that is tried.
+    away = {**changed, "options": {"url": "http://127.0.0.1:9/y"}}
+    refused = await house.call("PUT", "/sinks/hot_rooms", away)
+    assert refused.status_code == 422
+    assert [one["place"] for one in refused.json()["errors"]] == ["options.secret_headers"]
+    team = house.teams["ours"]
+    author = Principal(new_id(), "ann@example.org", "Ann", team, "ours", "Ours", Role.admin)
+    with pytest.raises(Invalid, match="say the secrets again"):
+        sink_unsaved.try_unsaved(house.app, team, {**away, "kind": "webhook"}, author, of="hot_rooms")
     cleared = {**changed, "options": {**changed["options"], "secret_headers": {}}}
     assert (await ask(house, "update_sink", "PUT", "/sinks/hot_rooms", cleared))["secrets"] == ["secret"]
     assert (await house.call("PUT", "/sinks/hot_rooms", {**changed, "kind": "mqtt"})).status_code == 422

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from websockets.sync.server import ServerConnection, serve
@@ -23,6 +24,7 @@ from dash_app.pipelines import setup
 from dash_app.pipelines.stream import OneStream, TermOver
 from dash_app.settings import Settings
 from dash_app.storage import people, streams
+from dash_app.storage.unit import Unit
 from tests.brokers import Mosquitto, mosquitto, needs_mosquitto
 from tests.integration.conftest import SECRET_KEY, House
 from tests.integration.streaming import EventServer, bodies, running, state_of, streamed
@@ -108,7 +110,8 @@ def test_messages_of_a_websocket(house: House) -> None:
             connection.send('{"n": 1, "seq": 41}')
             connection.send(b'{"n": 2, "seq": 42}')
             wait_until(lambda: lines(house, feed), why="for the first messages")
-            connection.close(1012, "restarting")
+            # A reason that no column takes.
+            connection.close(1012, "re\0starting")
             return
         heard.append(str(connection.recv()))
         connection.send('[{"n": 3}, {"n": 4}]')
@@ -261,6 +264,25 @@ def test_an_owner_of_before_changes_nothing_and_a_lost_answer_no_more(house: Hou
     assert commit(two, 2, "c")
     assert [body for body, *_ in bodies(house, feed)] == ["a", "c"]
     assert house.rows("SELECT term, batches, messages, cursor ->> 'token' FROM stream_state") == [(2, 2, 2, "c")]
+
+
+def test_one_stream_that_breaks_leaves_the_others_alone(
+    house: House, events: EventServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = streams.begin_term
+    failed: list[UUID] = []
+
+    def breaking(unit: Unit, pipeline: UUID, owner: str) -> streams.Term:
+        if not failed:
+            failed.append(pipeline)
+            unit.execute("SELECT 1 / 0")
+        return begin(unit, pipeline, owner)
+
+    monkeypatch.setattr(streams, "begin_term", breaking)
+    feed = streamed(house, "sse", MAPPING, url=events.url)
+    with running(house.app):
+        wait_until(lambda: is_connected(house, feed), why="for the stream at the next look")
+    assert failed == [feed]
 
 
 def test_what_people_see_of_streams(house: House, events: EventServer) -> None:

@@ -73,6 +73,12 @@ async def test_the_secret_of_auth_is_write_only_and_stays_when_it_is_left_out(
     assert "canary" not in shown.text
     kept = {"source": {"options": {**options, "auth": {"type": "bearer"}, "params": {"a": 1}}}}
     assert (await house.call("PATCH", "/pipelines/x", kept)).status_code == 200
+    # What is stored goes to no other host; and it is not there that one would read it.
+    away = {**kept["source"]["options"], "url": options["url"].replace("localhost", "127.0.0.1")}
+    refused = await house.call("PATCH", "/pipelines/x", {"source": {"options": away}})
+    assert refused.status_code == 422
+    assert "auth_secrets" in refused.text
+    assert "say the secrets again" in refused.text
     pipeline = UUID(made["id"])
     with house.app.reach.client() as client:
         await asyncio.to_thread(poll, house.app, pipeline, client)

@@ -144,6 +144,20 @@ def test_what_cannot_be_begun(house: House) -> None:
         begin(house, pipeline, "a.csv", 10)
     with pytest.raises(Conflict, match="under way"):
         begin(house, pipeline, "a.csv", 10)
+    # What is received and not worked on yet takes as much room.
+    with house.app.database.ingest() as unit:
+        unit.execute("UPDATE uploads SET state = 'checking'")
+        unit.commit()
+    with pytest.raises(Conflict, match="20 uploads"):
+        begin(house, pipeline, "a.csv", 10)
+
+
+def test_a_team_has_so_many_bytes_under_way(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(road, "MOST_TEAM_BYTES", 100)
+    begin(house, house.pipeline(), "a.csv", 60)
+    with pytest.raises(Conflict, match="60 bytes, and with this one more than 100"):
+        begin(house, house.pipeline(slug="other"), "a.csv", 41)
+    begin(house, house.pipeline(slug="another"), "a.csv", 40)
 
 
 def test_a_pipeline_that_does_not_keep_up_is_waited_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

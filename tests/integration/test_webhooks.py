@@ -156,6 +156,10 @@ def test_what_is_refused_says_why_and_stores_nothing(receiver: Receiver) -> None
 def test_unknown_and_archived_answer_alike(receiver: Receiver) -> None:
     pipeline, secret = receiver.pipeline()
     assert receiver.post(pipeline, b"{}", secret).status_code == 200
+    # An id has one spelling: what is known by another would outlive the pipeline.
+    for spelling in (str(pipeline).upper(), pipeline.hex, f"{{{pipeline}}}", f"urn:uuid:{pipeline}"):
+        with pytest.raises(NotFound):
+            receiver.hooks.find(spelling)
     with receiver.house.app.database.team(receiver.house.team) as unit:
         setup.archive(unit, pipeline, "test")
         unit.commit()

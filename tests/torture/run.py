@@ -26,6 +26,9 @@ from tests.torture.replaying import Replaying
 from tests.torture.sender import Gate, Log, Senders
 from tests.torture.world import World, targets
 
+#: What these faults are about: no sinks, streams or rules are set up, and what need not be started is not.
+ROLES = {"DASH_WORKER_ROLES": "ingest,replay,io"}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -68,7 +71,7 @@ def torture(plan: Plan, say: Any = lambda line: None) -> Result:
     began = time.monotonic()
     result = Result(plan.seed)
     launcher = ["-m", "tests.torture.planted", plan.bug or "none"]
-    with Ground(launcher=launcher, logs=plan.logs) as ground:
+    with Ground(launcher=launcher, logs=plan.logs, environ=ROLES) as ground:
         result.machine = ground.machine()
         all_targets = targets(ground)
         world = World(plan.seed, all_targets)

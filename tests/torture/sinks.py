@@ -68,7 +68,7 @@ class Result:
 
 class SinkGround(Ground):
     def _environ(self) -> dict[str, str]:
-        return {**super()._environ(), "DASH_ALLOWED_NETWORKS": "127.0.0.0/8"}
+        return {**super()._environ(), "DASH_ALLOWED_NETWORKS": "127.0.0.0/8", "DASH_WORKER_ROLES": "ingest,io,deliver"}
 
 
 class Round:

@@ -53,6 +53,7 @@ def imported() -> set[str]:
 
 def test_every_dependency_is_imported() -> None:
     asked = {normal(re.split(r"[^A-Za-z0-9._-]", each, maxsplit=1)[0]) for each in project()["project"]["dependencies"]}
-    used = {normal(maker) for name in imported() for maker in packages_distributions().get(name, ())}
+    makers = packages_distributions()
+    used = {normal(maker) for name in imported() for maker in makers.get(name, ())}
     assert sorted(asked - used - NOT_IMPORTED) == []
     assert asked >= NOT_IMPORTED

@@ -11,7 +11,7 @@ import pytest
 
 from dash_app.domain.errors import SettingsError
 from dash_app.secret_key import FILE, check_secret_key, stored_secret_key
-from dash_app.settings import Settings
+from dash_app.settings import WORKER_ROLES, Settings
 
 KEY = "kT3v9QmZ7xW2pLr8nBf5cYh1sDg6jUa0eXo4iR"
 OTHER = "Zq8LwN2eVb6TyHu4KmJx9CsPd1GaRf7oIt3EzX"
@@ -155,6 +155,14 @@ def test_unknown_or_incomplete_flag(tmp_path: Path, program: str, argv: list[str
         load(tmp_path, *argv, program=program)
     assert argv[0] in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_a_worker_has_all_roles_or_those_that_are_named(tmp_path: Path) -> None:
+    assert load(tmp_path, program="worker").worker_roles == WORKER_ROLES
+    named = load(tmp_path, program="worker", DASH_WORKER_ROLES="io, ingest").worker_roles
+    assert named == ("ingest", "io")
+    with pytest.raises(SettingsError, match=r"^DASH_WORKER_ROLES: 'mail' is not known; any of ingest, "):
+        load(tmp_path, program="worker", DASH_WORKER_ROLES="io,mail")
 
 
 def test_workers_flag_needs_role_all(tmp_path: Path) -> None:

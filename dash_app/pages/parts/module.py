@@ -30,16 +30,6 @@ class Module(JSComponent):
     data: Any = param.Dict(default={})
 
 
-class Editor(Module):
-    """A text editor with line numbers. `value` follows what is typed within 250 ms; `problems`: [line or 0,
-    message]."""
-
-    value = param.String(default="")
-    problems: Any = param.List(default=[])
-    label = param.String(default="")
-    placeholder = param.String(default="")
-
-
 class Talking(Module):
     """A module that talks with its session: `send` says something to it, `heard` is called with what it says.
 

@@ -18,7 +18,8 @@ from dash_app.pipelines.decode import Unreadable, parse_json
 
 CONTENT_TYPE = "application/json"
 
-_SCAN: Any = json.JSONDecoder(strict=True).scan_once  # type: ignore[attr-defined]
+#: Numbers are passed over as texts: Python makes none of more than some thousand digits.
+_SCAN: Any = json.JSONDecoder(strict=True, parse_int=str).scan_once  # type: ignore[attr-defined]
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 

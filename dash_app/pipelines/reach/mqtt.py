@@ -7,9 +7,11 @@ nobody asks for is not read. paho offers both; what aiomqtt adds to it stands in
 
 from __future__ import annotations
 
+import selectors
 import socket
 import ssl
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,6 +34,8 @@ _NOWHERE = "host.invalid"
 #: CONNACK reasons after which somebody has to change something.
 _REFUSED = frozenset({0x81, 0x82, 0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C, 0x90, 0x95, 0x99, 0x9A, 0x9B})
 _WRONG_VERSION = 0x84
+#: The most that is read at once.
+_PIECE = 1 << 16
 #: The longest topic (in bytes) that the protocol knows.
 _MAX_TOPIC = 65_535
 
@@ -113,7 +117,8 @@ class Broker(Kind):
         if self.ca_certificate:
             try:
                 context.load_verify_locations(cadata=self.ca_certificate)
-            except (ssl.SSLError, ValueError):
+            except (ssl.SSLError, ValueError, TypeError):
+                # The last is said of what is not ASCII.
                 raise ValueError("ca_certificate is not a certificate in PEM") from None
         if self.client_certificate:
             # OpenSSL reads these from files alone.
@@ -174,14 +179,52 @@ class Client(paho.Client):
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             tls = self._broker.tls_context(self._reach)
-            return sock if tls is None else tls.wrap_socket(sock, server_hostname=self._broker.host)
+            if tls is None:
+                return sock
+            sock = tls.wrap_socket(sock, server_hostname=self._broker.host, do_handshake_on_connect=False)
+            _shake_hands(sock, self.connect_timeout)
+            return sock
         except BaseException:
             sock.close()
             raise
 
+    def _sock_recv(self, bufsize: int) -> bytes:
+        # paho asks for all of a packet at once, and Python makes room for what is asked for.
+        return super()._sock_recv(min(bufsize, _PIECE))
+
     def coming_bytes(self) -> int:
         """The size of the packet that is being read, as its beginning announces it; 0 between two."""
         return int(self._in_packet["remaining_length"])
+
+    def is_message(self) -> bool:
+        """Whether what is being read is a message, and nothing of the protocol's own."""
+        return int(self._in_packet["command"]) & 0xF0 == paho.PUBLISH
+
+    def shorten(self, most: int) -> None:
+        """Keeps so many bytes of the packet that is being read: it ends where it would have, and is as good but for the
+        end of its payload. (With MQTT 5 properties may be that long.)"""
+        del self._in_packet["packet"][most:]
+
+
+def _shake_hands(sock: ssl.SSLSocket, seconds: float) -> None:
+    """TLS's handshake, for so long in all: on a read alone, a byte now and then would hold whoever waits for ever."""
+    until, timeout = time.monotonic() + seconds, sock.gettimeout()
+    sock.setblocking(False)
+    with selectors.DefaultSelector() as selector:
+        key = selector.register(sock, selectors.EVENT_READ)
+        while True:
+            try:
+                sock.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                events = selectors.EVENT_READ
+            except ssl.SSLWantWriteError:
+                events = selectors.EVENT_WRITE
+            if key.events != events:
+                key = selector.modify(sock, events)
+            if not selector.select(max(0.0, until - time.monotonic())):
+                raise TimeoutError(f"no TLS within {seconds:g} s")
+    sock.settimeout(timeout)
 
 
 def connect_properties(**values: int) -> Properties:

@@ -23,7 +23,7 @@ import orjson
 from dash_app.domain.errors import DashError, Transient
 from dash_app.pipelines.reach import AddressNotAllowed, Reach
 from dash_app.pipelines.sinks import apprise_child
-from dash_app.pipelines.sinks.base import File
+from dash_app.pipelines.sinks.base import Busy, File
 
 #: Messages that one process sends, and seconds that it waits for another; how many there are at once.
 MOST_MESSAGES = 200
@@ -142,9 +142,9 @@ class Processes:
     def send(
         self, reach: Reach, url: str, *, title: str, body: str, type: str, files: Sequence[File], timeout: float
     ) -> Said:
-        """Sends one message through one of apprise's services. Raises Transient."""
+        """Sends one message through one of apprise's services. Raises Transient, and Busy where no place is free."""
         if not self._places.acquire(timeout=timeout):
-            raise Transient("others are being sent; there is no place free")
+            raise Busy("others are being sent; there is no place free")
         try:
             process = self._taken()
             try:

@@ -14,11 +14,15 @@ from typing import Any, ClassVar, Literal
 
 import param
 
-from dash_app.domain.errors import Permanent
+from dash_app.domain.errors import Permanent, Transient
 from dash_app.domain.kinds import Kind
 from dash_app.pipelines.reach import Reach
 
 MessageType = Literal["records", "alert", "report", "test"]
+
+
+class Busy(Transient):
+    """This side has no place free to send it from: nothing was tried, and nothing is told about the other side."""
 
 
 class Gone(Permanent):

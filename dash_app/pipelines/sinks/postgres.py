@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import param
 
+from dash_app.domain.errors import Permanent
 from dash_app.pipelines.postgres_options import PostgresOptions
 from dash_app.pipelines.reach import Reach
 from dash_app.pipelines.sinks.base import Answer, Message, Sink
@@ -56,6 +57,8 @@ class PostgresSink(PostgresOptions, Sink):
         schema, _, name = self.table.rpartition(".")
         table = Table(schema or "public", name, self.create_table)
         test = message.type == "test"
+        if not test and message.type != "records":
+            raise Permanent(f"this sink takes records, and this is a message of type {message.type}")
         records = list(message.payload.get("records", ()))
         new = write_records(self.target(reach, float(self.timeout_seconds)), table, message.id, records, keep=not test)
         request = f"INSERT INTO {table}: {len(records)} rows of {message.id}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from dash_app.domain.errors import Permanent
 from dash_app.pipelines.bucket_options import BucketOptions
 from dash_app.pipelines.reach import Reach
 from dash_app.pipelines.sinks.base import Answer, Message, Sink
@@ -40,6 +41,8 @@ class S3Parquet(BucketOptions, Sink):
     def send(self, message: Message, reach: Reach) -> Answer:
         prefix = f"{self.prefix}/" if self.prefix and not self.prefix.endswith("/") else self.prefix
         test = message.type == "test"
+        if not test and message.type != "records":
+            raise Permanent(f"this sink takes records, and this is a message of type {message.type}")
         name = f"{message.id}.test" if test else f"dt={message.at:%Y-%m-%d}/{message.id}.parquet"
         records = list(message.payload.get("records", ()))
         data = records_parquet(records, message.id, message.at)

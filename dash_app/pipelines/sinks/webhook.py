@@ -39,6 +39,7 @@ class WebhookSink(Sink):
     kind = "webhook"
     summary = "Posts each message as JSON to a URL, signed by Standard Webhooks."
     secrets = frozenset({"secret", "secret_headers"})
+    unsent = frozenset({"secret"})
     example: ClassVar[Mapping[str, Any]] = {"url": "https://example.org/hooks/dash", "headers": {"x-source": "dash"}}
 
     url = param.String(default="", doc="Where to: an http or https URL without a log-in in it.")

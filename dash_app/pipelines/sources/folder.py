@@ -7,10 +7,11 @@ waited for. It must be readable by the worker, on the machine that the worker ru
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
@@ -25,6 +26,7 @@ from dash_app.pipelines.sources.outside import Outside
 from dash_app.pipelines.sources.taking import Lying, TakingSource
 
 _MOST_FILES = 200_000
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class FolderRefused(Permanent):
@@ -33,6 +35,8 @@ class FolderRefused(Permanent):
 
 class FolderSource(TakingSource):
     kind = "folder"
+    #: One file's bad moment says nothing of the others here.
+    most_missed: ClassVar[int] = 1_000_000
     summary = "A folder on the worker's machine; each file in it is taken once."
     example: ClassVar[Mapping[str, Any]] = {"folder": "/srv/in/orders", "pattern": "*.csv"}
 
@@ -57,7 +61,7 @@ class FolderSource(TakingSource):
 
     def fetch(self, cursor: Mapping[str, Any] | None, outside: Outside, now: datetime) -> Iterator[Page]:
         folder = self._allowed(outside.roots)
-        yield from self.take(self._lying(folder, now), outside.unseen, cursor)
+        yield from self.take(self._lying(folder, now), outside, cursor)
 
     def _allowed(self, roots: Sequence[Path]) -> Path:
         """The folder, if it may be watched. What is not allowed and what is not there are told apart only below a
@@ -78,52 +82,86 @@ class FolderSource(TakingSource):
         return found
 
     def _lying(self, folder: Path, now: datetime) -> Iterator[Lying]:
-        for path, about in sorted(self._files(folder), key=lambda one: str(one[0])):
+        for name, about in sorted(self._files(folder), key=lambda one: str(folder / one[0])):
             if now.timestamp() - about.st_mtime >= self.settled_seconds:
                 version = f"{about.st_mtime_ns}-{about.st_size}-{about.st_ino}"
-                name = path.relative_to(folder).as_posix()
-                yield Lying(name, version, about.st_size, path.as_uri(), _Opening(path, about))
+                yield Lying(name, version, about.st_size, (folder / name).as_uri(), _Opening(folder, name, about))
 
-    def _files(self, folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-        """Regular files that are not hidden; no symbolic link is followed."""
-        waiting, count = [folder], 0
+    def _files(self, folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+        """Regular files that are not hidden, by their path within the folder; no symbolic link is followed."""
+        waiting, count = [""], 0
         while waiting:
+            within = waiting.pop()
             try:
-                entries = list(os.scandir(waiting.pop()))
-            except FileNotFoundError:
-                continue
+                with _descended(folder, within) as handle:
+                    found = list(_entries(handle))
+            except (FileNotFoundError, _Diverted):
+                if not within:
+                    raise FolderRefused(f"{self.folder} is not the folder any more that it was") from None
+                continue  # gone by now, or another thing
             except OSError as error:
                 raise FolderRefused(f"{self.folder} cannot be read: {error.strerror}") from error
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                try:
-                    about = entry.stat(follow_symlinks=False)
-                except OSError:
-                    continue  # gone by now
+            for entry, about in found:
+                name = f"{within}/{entry}" if within else entry
                 if stat.S_ISDIR(about.st_mode) and self.recursive:
-                    waiting.append(Path(entry.path))
+                    waiting.append(name)
                 elif stat.S_ISREG(about.st_mode):
                     count += 1
                     if count > _MOST_FILES:
                         raise FolderRefused(f"{self.folder} holds more than {_MOST_FILES:,} files; move old ones away")
-                    yield Path(entry.path), about
+                    yield name, about
+
+
+class _Diverted(Exception):
+    """A symbolic link stands where a folder was."""
+
+
+@contextmanager
+def _descended(folder: Path, within: str) -> Iterator[int]:
+    """A handle of a folder, come to step by step from the root of the file system, so that a symbolic link which is put
+    into the place of any folder on the way leads nowhere. `folder` was resolved: no part of it is a link."""
+    handle = os.open("/", _FOLDER)
+    try:
+        for part in (*folder.parts[1:], *PurePosixPath(within).parts):
+            try:
+                below = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=handle)
+            except OSError as error:
+                if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                    raise _Diverted(part) from error
+                raise
+            os.close(handle)
+            handle = below
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _entries(handle: int) -> Iterator[tuple[str, os.stat_result]]:
+    """What is in a folder and not hidden."""
+    with os.scandir(handle) as entries:
+        for entry in entries:
+            if not entry.name.startswith("."):
+                with suppress(FileNotFoundError):
+                    yield entry.name, entry.stat(follow_symlinks=False)
 
 
 class _Opening:
     """Opens a file if it is still the one that was found."""
 
-    def __init__(self, path: Path, about: os.stat_result) -> None:
-        self._path = path
+    def __init__(self, folder: Path, name: str, about: os.stat_result) -> None:
+        self._folder = folder
+        self._name = PurePosixPath(name)
         self._about = about
 
     @contextmanager
     def __call__(self) -> Iterator[cutting.Reader]:
         try:
-            # Neither a link that was put in its place nor a pipe that nobody writes to.
-            handle = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise Transient(f"{self._path.name} is gone") from None
+            with _descended(self._folder, str(self._name.parent)) as within:
+                # Neither a link that was put in its place nor a pipe that nobody writes to.
+                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+                handle = os.open(self._name.name, flags, dir_fd=within)
+        except (FileNotFoundError, _Diverted):
+            raise Transient(f"{self._name.name} is gone") from None
         except OSError as error:
             raise FolderRefused(f"cannot be read: {error.strerror}") from error
         try:

@@ -31,7 +31,16 @@ from dash_app.pipelines.sources.outside import Outside
 from dash_app.pipelines.sources.pagination import PAGINATORS, make_paginator
 from dash_app.pipelines.sources.poll_schema import nested
 from dash_app.pipelines.sources.polling import run
-from dash_app.pipelines.sources.resolving import Child, Family, Resolve, filled, filled_url, places_in, run_children
+from dash_app.pipelines.sources.resolving import (
+    Child,
+    Family,
+    Resolve,
+    filled,
+    filled_url,
+    places_in,
+    places_in_authority,
+    run_children,
+)
 from dash_app.pipelines.sources.response_actions import ENTRY, parse_actions
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
@@ -127,7 +136,12 @@ class HttpPoll(PollSource):
 
     def problems(self) -> list[tuple[str, str]]:
         found = super().problems()
-        if wrong := wrong_url(_example(self.url)):
+        if leading := places_in_authority(self.url):
+            what = (
+                f"has {{{min(leading)}}} before its path; what a listing says may stand in the path and the query alone"
+            )
+            found.append(("url", what))
+        elif wrong := wrong_url(_example(self.url)):
             found.append(("url", wrong))
         if self.data_selector and (wrong := selecting.problem(self.data_selector)):
             found.append(("data_selector", wrong))

@@ -20,6 +20,7 @@ import param
 
 from dash_app.domain.errors import Permanent
 from dash_app.domain.kinds import Kind
+from dash_app.domain.plain_text import is_storable
 from dash_app.pipelines.sources import selecting
 
 #: With more records near the mark than this, they count as new each time instead of making the cursor grow.
@@ -140,6 +141,11 @@ class Incremental(Kind):
 
     def _value(self, record: Any) -> Value | None:
         found = selecting.first(record, selecting.parse(self.cursor_path))
+        if isinstance(found, str) and not is_storable(found):
+            raise Permanent(
+                f"a record's value at {self.cursor_path} (incremental.cursor_path) holds NUL or half a character, and "
+                "cannot be kept as the place to go on from"
+            )
         return found if _is_value(found) else None
 
 

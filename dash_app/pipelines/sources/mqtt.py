@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -28,9 +29,12 @@ CONNECT_SECONDS = 20.0
 #: Messages that are with us and not acknowledged: with MQTT 5 the broker sends no more, and beyond as many that nobody
 #: has asked for the socket is not read.
 WINDOW = 1000
-#: A larger message is not even read; smaller ones beyond max_bytes are acknowledged and counted as refused.
+#: No more of a message is kept in memory. Brokers of MQTT 5 are told; what is beyond max_bytes is acknowledged and
+#: counted as refused.
 LARGEST = 16 << 20
 _ROOM = 70_000
+#: Connects, which blocks, apart from what else a process does in threads: brokers that let one wait hold up brokers.
+_connecting = ThreadPoolExecutor(8, "mqtt-connect")
 _SUCCESS = MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
@@ -156,7 +160,7 @@ class Session:
                 ReceiveMaximum=WINDOW,
                 MaximumPacketSize=max(LARGEST, self._source.max_bytes) + _ROOM,
             )
-        await asyncio.to_thread(self._client.open, CONNECT_SECONDS, properties)
+        await self._loop.run_in_executor(_connecting, self._client.open, CONNECT_SECONDS, properties)
         sock = self._client.socket()
         if sock is None:
             raise Transient(f"{self._where}: no connection")
@@ -239,8 +243,13 @@ class Session:
                 self._fail(Transient(f"{self._where}: the connection broke"))
                 return
             if self._client.coming_bytes() > largest:
-                self._fail(Permanent(f"{self._where}: a message is larger than {largest} bytes"))
-                return
+                if self._client.five or not self._client.is_message():
+                    # The broker was told not to send it.
+                    self._fail(Permanent(f"{self._where}: a message is larger than {largest} bytes"))
+                    return
+                # Brokers of 3.1.1 cannot be told, and what is not acknowledged would come again for ever. It is read
+                # past: what is kept of it is more than max_bytes, and so it is refused like any that is too large.
+                self._client.shorten(largest)
             if len(self._got) >= WINDOW or self._bytes > self._source.max_bytes:
                 self._stop_reading()
                 return

@@ -33,3 +33,5 @@ class Outside:
     unseen: Callable[[Sequence[str]], list[str]] = _all
     #: The access tokens of this process.
     tokens: Tokens = field(default_factory=Tokens)
+    #: Whether this is a try: its first page is looked at, within a node that serves others, and nothing is stored.
+    trial: bool = False

@@ -14,8 +14,9 @@ from typing import Any, ClassVar
 import httpx
 import param
 
-from dash_app.domain.errors import Invalid
+from dash_app.domain.errors import Invalid, Permanent
 from dash_app.domain.kinds import Kind
+from dash_app.domain.plain_text import is_storable
 from dash_app.pipelines.sources import selecting
 
 #: Where the next page is: {} for the first; {"params": {name: text}} beside the source's own; {"body": {path: value}},
@@ -295,6 +296,9 @@ def _by_cursor(answer: Answer, path: str, name: str, place: str = "") -> Positio
     cursor = _at(answer.document, path)
     if isinstance(cursor, dict | list) or cursor in _END or not isinstance(cursor, str | int | float):
         return None
+    if isinstance(cursor, str) and not is_storable(cursor):
+        # It would be kept with the page, which could not be stored then, in this run or any other.
+        raise Permanent(f"the next page's cursor at {path} holds NUL or half a character, and cannot be kept")
     return {"body": {place: cursor}} if place else {"params": {name: str(cursor)}}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -29,6 +30,8 @@ from dash_app.pipelines.sources.fetching import (
 from dash_app.pipelines.sources.incremental import Mark
 from dash_app.pipelines.sources.pagination import Answer, Position
 
+#: For so long a run asks one page after the other, whatever comes of them; the next one goes on where it stopped.
+MOST_SECONDS = 300.0
 #: Answers to a stored position that mean it is no longer good: the run begins anew.
 _EXPIRED = frozenset({400, 404, 410, 416, 422})
 #: Answers to a page number or offset that mean there are no more pages.
@@ -70,16 +73,17 @@ class State:
 
 @dataclass(slots=True)
 class Budget:
-    """How many requests are left to a run."""
+    """How many requests are left to a run, and how long it may go on asking."""
 
     left: int
+    until: float = field(default_factory=lambda: time.monotonic() + MOST_SECONDS)
 
     def take(self) -> None:
         self.left -= 1
 
     @property
     def spent(self) -> bool:
-        return self.left <= 0
+        return self.left <= 0 or time.monotonic() > self.until
 
 
 @dataclass(slots=True)

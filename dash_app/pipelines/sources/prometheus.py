@@ -27,6 +27,12 @@ from dash_app.pipelines.sources.base import Page
 _ACCEPT = "text/plain;version=0.0.4;q=1, application/openmetrics-text;version=1.0.0;q=0.5"
 
 
+#: The parsers look at a line again for each of its labels, so that what is long takes long.
+_MOST_LINE = 64 << 10
+_MOST_QUOTES = 2 * 128
+_MOST_LINES = 500_000
+
+
 class NotMetrics(Transient):
     """The answer is no metrics."""
 
@@ -56,6 +62,7 @@ class Prometheus(AskedOnce):
     def _records(self, body: bytes, kind: str, now: datetime) -> Iterator[bytes]:
         try:
             text = body.decode("utf-8")
+            _check(text)
             for family in _families(text, kind):
                 if self.metrics and not any(fnmatchcase(family.name, one) for one in self.metrics):
                     continue
@@ -76,6 +83,17 @@ class Prometheus(AskedOnce):
         except (ValueError, KeyError, IndexError, OverflowError, TypeError, AttributeError) as error:
             # The parsers raise what they happen to stumble over.
             raise NotMetrics(f"GET {self.shown}: not Prometheus' text format: {str(error)[:200]}") from error
+
+
+def _check(text: str) -> None:
+    """ValueError for what would hold up the parsers."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if number > _MOST_LINES:
+            raise ValueError(f"more than {_MOST_LINES:,} lines")
+        if len(line) > _MOST_LINE:
+            raise ValueError(f"line {number:,} has {len(line):,} characters; at most {_MOST_LINE:,} are taken")
+        if not line.startswith("#") and line.count('"') > _MOST_QUOTES:
+            raise ValueError(f"line {number:,} has more than {_MOST_QUOTES // 2} labels")
 
 
 def _families(text: str, kind: str) -> Iterable[Metric]:

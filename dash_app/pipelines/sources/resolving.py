@@ -20,6 +20,7 @@ import param
 
 from dash_app.domain.errors import DashError, Invalid
 from dash_app.domain.kinds import Kind, variants
+from dash_app.domain.plain_text import is_storable
 from dash_app.pipelines.sources import selecting
 from dash_app.pipelines.sources.asking import Plan
 from dash_app.pipelines.sources.auth import wrong_url
@@ -188,18 +189,24 @@ def _key(child: Child) -> str:
 
 
 def _text(value: Any) -> str:
-    """A value as it stands in a URL; '' where it cannot: nothing, an object, or a step up the path."""
+    """A value as it stands in a URL; '' where it cannot: nothing, an object, a step up the path, or no text."""
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, str | int | float):
         return ""
     text = str(value)
-    return "" if text in (".", "..") or len(text) > 500 else text
+    return "" if text in (".", "..") or len(text) > 500 or not is_storable(text) else text
 
 
 def places_in(*texts: str) -> set[str]:
     """The names in braces."""
     return {name for text in texts for name in PLACE.findall(text)}
+
+
+def places_in_authority(url: str) -> set[str]:
+    """The names in braces before the path of a URL: whoever writes into the listing would choose the host there."""
+    scheme, _, rest = url.partition("://")
+    return places_in(scheme, re.split(r"[/?#\\]", rest, maxsplit=1)[0])
 
 
 def filled_url(text: str, child: Child) -> str:

@@ -48,7 +48,7 @@ class S3Source(BucketOptions, TakingSource):
 
     def fetch(self, cursor: Mapping[str, Any] | None, outside: Outside, now: datetime) -> Iterator[Page]:
         bucket = self.opened(outside.client, float(self.timeout_seconds))
-        yield from self.take(self._lying(bucket), outside.unseen, cursor)
+        yield from self.take(self._lying(bucket), outside, cursor)
 
     def _lying(self, bucket: OutsideBucket) -> Iterator[Lying]:
         for found in bucket.objects(self.prefix):

@@ -21,6 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.protocol import State
 
 from dash_app.domain.errors import DashError, Permanent, Transient
+from dash_app.domain.plain_text import is_storable
 from dash_app.pipelines.sources import selecting
 from dash_app.pipelines.sources.fetching import retry_after
 from dash_app.pipelines.sources.streaming import Frame, HttpStream, Link
@@ -154,14 +155,16 @@ class WebSocket(HttpStream):
 
 
 def _token(data: bytes, path: selecting.Path | None) -> Any:
-    """The value to go on from: a text or a number; None where a message has none."""
+    """The value to go on from: a text or a number; None where a message has none, or one that cannot be kept."""
     if path is None:
         return None
     try:
         found = selecting.first(orjson.loads(data), path)
     except ValueError:
         return None
-    return found if isinstance(found, str | int | float) and not isinstance(found, bool) else None
+    if isinstance(found, str):
+        return found if is_storable(found) else None
+    return found if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
 def _closed(where: str, error: ConnectionClosed, limit: int) -> DashError:

@@ -161,9 +161,12 @@ class Call:
         if given is None:
             return None
         try:
-            return base64.b64decode(given + "=" * (-len(given) % 4), altchars=b"-_", validate=True).decode("ascii")
+            text = base64.b64decode(given + "=" * (-len(given) % 4), altchars=b"-_", validate=True).decode("ascii")
         except (ValueError, binascii.Error):
             raise BadRequest("parameter 'cursor' is not one that `next` named") from None
+        if "\x00" in text:
+            raise BadRequest("parameter 'cursor' is not one that `next` named")
+        return text
 
     def page(self, found: Sequence[T], shape: Callable[[T], Any], place: Callable[[T], object]) -> dict[str, Any]:
         """A page of the items `found`, one more than `limit` where there are more; `place`: what the cursor holds."""

@@ -73,7 +73,7 @@ SINK = define(
             "note": {"type": "string", "description": "Why it is in this state."},
             "health": _HEALTH,
             "waiting": {"type": "integer", "description": "Messages that wait, counted up to 10,000."},
-            "dead": {"type": "integer", "description": "Dead letters, counted up to 10,000."},
+            "dead": {"type": "integer", "description": "Dead letters without tests, counted up to 10,000."},
             "revision": {"type": "integer", "description": "Grows by one with every change; also the ETag."},
             "created_at": TIME,
             "updated_at": TIME,

@@ -314,7 +314,7 @@ def test_somebody_new_comes_from_the_log_in_to_a_live_dashboard(house: House, op
     click(page.locator("button[type=submit]"))
     page.wait_for_url(f"{house.url}/")
     click(page.get_by_role("link", name=re.compile("New pipeline")).first)
-    ready(page)
+    click(page.locator(".kind").get_by_text("Webhook", exact=True).first)
     page.get_by_label("Name", exact=True).fill("Balcony")
     click(page.get_by_text("Create pipeline"))
     expect(page.get_by_text("Waiting for the first payload")).to_be_visible()

@@ -8,8 +8,17 @@ from dash_app.domain.access import ACTIONS, Principal, Role
 from dash_app.domain.errors import Forbidden
 from dash_app.domain.ids import new_id
 
-VIEWER = {"pipelines.read", "payloads.read", "query.run", "dashboards.read", "tokens.own", "members.read"}
-EDITOR = VIEWER | {"pipelines.write", "dashboards.write", "secrets.read"}
+VIEWER = {
+    "pipelines.read",
+    "payloads.read",
+    "query.run",
+    "dashboards.read",
+    "tokens.own",
+    "members.read",
+    "sinks.read",
+    "alerts.read",
+}
+EDITOR = VIEWER | {"pipelines.write", "dashboards.write", "secrets.read", "sinks.write", "alerts.write"}
 ADMIN = EDITOR | {"members.write", "audit.read"}
 
 

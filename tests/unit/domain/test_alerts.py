@@ -47,6 +47,10 @@ def test_a_rule_has_what_is_usual_where_it_says_nothing() -> None:
     ("change", "place"),
     [
         ({"name": ""}, "name"),
+        ({"name": "Too\r\nhot"}, "name"),
+        ({"message": "a\x00b"}, "message"),
+        ({"condition": {"type": "threshold", "op": "foo", "value": 1, "recover": 0}}, "condition.op"),
+        ({"condition": {"type": "threshold", "op": ">", "value": int("9" * 400)}}, "condition.value"),
         ({"slug": "Too hot"}, "slug"),
         ({"slug": "firing"}, "slug"),
         ({"severity": "fatal"}, "severity"),
@@ -112,6 +116,11 @@ def test_nothing_that_is_sent_breaks_it(document: Any) -> None:
 def test_series_have_one_name_whatever_the_order() -> None:
     assert series_key({"b": 1, "a": None}) == series_key({"a": None, "b": 1}) == '{"a":null,"b":1}'
     assert read_series(series_key({"site": "Tromsø"})) == {"site": "Tromsø"}
+    long = {f"dimension_{n}": f"{n}" + "\x01é" * 900 for n in range(10)}
+    key = series_key(long)
+    assert len(key.encode()) < 2000
+    assert series_key(read_series(key)) == key
+    assert key != series_key({**long, "dimension_0": long["dimension_0"] + "!"})
     assert series_name({"site": "roof", "level": None}) == "site = roof, level = (none)"
 
 

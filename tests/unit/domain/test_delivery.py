@@ -94,7 +94,10 @@ def test_gone_disables_at_once_and_refused_ends_the_message_alone() -> None:
     assert (gone.state, bool(gone.disabled)) == ("dead", True)
     refused = judge(START, attempts=1, outcome="refused", standing=Standing())
     assert (refused.state, refused.disabled, refused.next_at) == ("dead", "", None)
-    assert refused.standing.failures == 1
+    # It says nothing about the sink: neither the breaker nor the five days count it.
+    assert refused.standing == Standing()
+    old = Standing(BREAKER_FAILURES, START - timedelta(days=6), failed_at=START - timedelta(hours=1))
+    assert judge(START, attempts=1, outcome="refused", standing=old) == Verdict("dead", None, old)
 
 
 def test_five_days_of_failure_disable_and_one_success_in_between_does_not() -> None:
@@ -103,6 +106,16 @@ def test_five_days_of_failure_disable_and_one_success_in_between_does_not() -> N
     assert failed(START + timedelta(days=5), standing=since).disabled == "every attempt failed for 5 days"
     mended = judge(START + timedelta(days=3), attempts=1, outcome="sent", standing=since).standing
     assert not failed(START + timedelta(days=6), standing=mended).disabled
+
+
+def test_a_quiet_sink_is_not_given_up_at_its_first_failure_in_days() -> None:
+    standing = failed().standing
+    later = START + timedelta(days=6)
+    verdict = failed(later, standing=standing)
+    assert (verdict.disabled, verdict.standing.failing_since) == ("", later)
+    # Silence that the schedule and a hold explain is none.
+    waited = START + timedelta(seconds=SCHEDULE[-1] * 1.1 + MOST_HELD)
+    assert failed(waited, standing=standing).standing.failing_since == START
 
 
 def test_a_test_message_is_tried_once() -> None:

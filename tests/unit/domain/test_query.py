@@ -209,7 +209,7 @@ EVERY = ["1s", "10s", "1m", "7m", "30m", "1h", "2h", "6h", "7h", "12h", "1d", "3
 moments = st.datetimes(datetime(2005, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - given as such
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(moments, st.sampled_from(ZONES), st.sampled_from(EVERY), st.floats(0, 1))
 def test_a_moment_lies_in_its_bucket_and_edges_are_all_buckets(
     moment: datetime, zone: str, every: str, share: float

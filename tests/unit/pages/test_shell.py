@@ -9,7 +9,6 @@ from jinja2 import meta
 
 from dash_app.domain.access import Principal, Role
 from dash_app.pages.boundary import Problem
-from dash_app.pages.documents import material_theme
 from dash_app.pages.shell import HERE, STATIC, Place, Shell, in_script, modules_of
 
 WHO = Principal(UUID(int=1), "ada@example.org", "Ada <b>", UUID(int=2), "main", "Main & Co", Role.viewer)
@@ -65,13 +64,6 @@ def test_every_module_imports_only_files_that_are_there(name: str) -> None:
 def test_the_two_folders_of_assets_hide_nothing_of_each_other() -> None:
     own = {path.name for path in STATIC[0].iterdir()}
     assert not own & {path.name for path in STATIC[1].iterdir()}
-
-
-def test_the_material_theme_holds_colours_and_no_variables() -> None:
-    themes = material_theme()
-    assert themes["light"]["palette"]["primary"]["main"].startswith("#")
-    assert themes["light"]["palette"] != themes["dark"]["palette"]
-    assert "var(" not in str(themes["dark"]["palette"])
 
 
 def test_the_rail_lights_the_section() -> None:

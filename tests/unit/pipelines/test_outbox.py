@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime
+from email.headerregistry import Address
+from typing import Any
 from urllib.parse import quote
 
 import orjson
@@ -13,8 +15,9 @@ import pytest
 from dash_app.domain.errors import Invalid
 from dash_app.domain.specs import FieldSpec
 from dash_app.pipelines import masking, outbox
-from dash_app.pipelines.messages import check_template, wording
+from dash_app.pipelines.messages import check_template, message_of, wording
 from dash_app.pipelines.record_filter import RecordFilter
+from dash_app.pipelines.sinks.mail import mail_of
 
 FIELDS = (
     FieldSpec("n", "number", role="metric"),
@@ -77,6 +80,32 @@ def test_a_wrong_condition_is_refused_at_its_place(where: str) -> None:
     assert [place for place, _ in error.value.problems] == ["where"]
 
 
+def test_a_record_is_encoded_once_however_many_sinks_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, rows = outbox.encoded(FRAME, FIELDS), []
+    monkeypatch.setattr(
+        outbox, "encoded", lambda frame, fields, real=outbox.encoded: rows.append(frame.height) or real(frame, fields)
+    )
+    once = outbox._Once(FRAME, FIELDS)
+    assert once.items(RecordFilter.of("n > 1", FIELDS)) == [whole[2]]
+    assert once.items(None) == whole
+    assert once.items(RecordFilter.of("site = 'roof'", FIELDS)) == [whole[0]]
+    assert rows == [1, 2]
+
+
+@pytest.mark.parametrize("held", ["\r\nBcc: a@example.org", "\u2028x", "\x00\x07 x", "\x85\t\n x"])
+def test_a_title_is_one_line_whatever_a_name_holds(held: str) -> None:
+    facts: dict[str, Any] = {"id": "msg_1", "at": NOON, "team": "t", "sink": "s", "origin": "hot", "text": ""}
+    alert = message_of(**facts, type="alert", title=f"Hot {held}", payload={"alert": "hot"})
+    records = message_of(
+        **facts, type="records", title="", payload={"pipeline": "p", "records": [{"site": held}]},
+        template={"title": "At {{ record.site }}"},
+    )  # fmt: skip
+    for message in (alert, records):
+        mail = mail_of(message, Address("Dash", "dash", "example.org"), [Address("", "a", "example.org")])
+        assert mail["Subject"] == message.title == " ".join(message.title.split())
+        assert message.title.isprintable()
+
+
 def test_messages_are_cut_by_number_and_by_bytes_and_none_is_lost() -> None:
     items = [b"x" * size for size in (10, 10, 10, outbox.MESSAGE_BYTES, 10, outbox.MESSAGE_BYTES // 2, 10, 10)]
     chunks = list(outbox._chunks(items, 2))
@@ -100,6 +129,8 @@ def test_secrets_are_masked_in_every_shape_they_take() -> None:
     for shape in (secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode(), inner):
         assert masking.masked(f"<{shape}>", hidden) == f"<{masking.MASK}>"
     assert masking.masked("abc", hidden) == "abc"
+    # Nor does what is left of one at the place where the text was cut.
+    assert masking.masked(f"key={secret[:9]}… (4,711 bytes)", hidden) == f"key={masking.MASK}… (4,711 bytes)"
     # A secret within another one leaves nothing of the longer one over.
     assert masking.masked("abcd-efgh", masking.words(["abcd", "abcd-efgh"])) == masking.MASK
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any, cast
 
+import orjson
 import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
@@ -14,6 +15,7 @@ from werkzeug import Request, Response
 from dash_app.pipelines.reach import Reach
 from dash_app.pipelines.resources import Resources
 from dash_app.pipelines.sources import load_sources
+from dash_app.pipelines.sources.s3 import S3Source
 from dash_app.pipelines.trial import MAX_RECORDS, MAX_TEXT, Trial, try_source
 
 ITEMS = [{"id": f"a{n}", "temp": n + 0.5, "at": f"2024-05-01T10:00:{n:02}Z"} for n in range(30)]
@@ -39,6 +41,19 @@ def answering(server: HTTPServer, body: Any, status: int = 200, **headers: str) 
 
     server.expect_request("/api").respond_with_handler(handler)
     return server.url_for("/api")
+
+
+def test_a_bug_is_a_problem_and_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("sword-fish")
+
+    monkeypatch.setattr(S3Source, "fetch", broken)
+    made = tried({"bucket": "exports"}, kind="s3")
+    assert made.problems == (("answer", "internal error (RuntimeError); the node's log says more"),)
+    for endpoint in ("http://minio_1:9000", "https://a..b"):
+        ((option, why),) = tried({"bucket": "exports", "endpoint": endpoint}, kind="s3").problems
+        assert option.endswith("endpoint")
+        assert "names no host" in why
 
 
 def test_what_the_server_said_and_what_would_become_of_it(httpserver: HTTPServer) -> None:
@@ -201,3 +216,12 @@ def test_what_cannot_be_tried() -> None:
     ((place, what),) = tried({}, kind="carrier_pigeon").problems
     assert place == "kind"
     assert "carrier_pigeon" in what
+
+
+def test_what_no_json_can_say_is_shown_as_text(httpserver: HTTPServer) -> None:
+    url = answering(httpserver, '[{"id": 123456789012345678901234567890, "s\\udc00": "a\\ud800\\u0000b", "n": 1}]')
+    made = tried({"url": url})
+    # As the API encodes it.
+    shown = orjson.loads(orjson.dumps(asdict(made)))
+    assert shown["records"] == [{"id": "123456789012345678901234567890", "s\ufffd": "a\ufffd\ufffdb", "n": 1}]
+    assert made.count == 1

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from dash_app.storage import outside_postgres
 from dash_app.storage.outside_postgres import PostgresRefused, PostgresUnavailable, Target, connected
 from tests.certificates import Authority
 
@@ -65,7 +66,7 @@ def serving(folder: Path, host: str) -> Iterator[tuple[Fake, str]]:
         thread.join(10)
 
 
-def connect(fake: Fake, **options: Any) -> None:
+def connect(fake: Fake, statement: str = "", **options: Any) -> None:
     target = Target(
         **{
             "host": "db.example.org",
@@ -78,8 +79,9 @@ def connect(fake: Fake, **options: Any) -> None:
             **options,
         }
     )
-    with connected(target, read_only=True):
-        pass
+    with connected(target, read_only=True) as connection:
+        if statement:
+            connection.execute(statement)
 
 
 def test_a_server_that_proves_who_it_is_is_told_the_password(tmp_path: Path) -> None:
@@ -110,3 +112,28 @@ def test_who_is_not_verified_is_not_told_the_password(tmp_path: Path) -> None:
         connect(fake, tls="require")
     assert error.value.message.endswith("the server asks for a way to log in that is not taken here")
     assert not any(PASSWORD.encode() in one for one in fake.heard)
+
+
+def test_a_server_that_falls_silent_after_the_log_in_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outside_postgres, "_PATIENCE_MORE", 0.0)
+    listener = socket.create_server(("127.0.0.1", 0))
+    heard: list[bytes] = []
+
+    def serve() -> None:
+        near, _ = listener.accept()
+        with near:
+            near.settimeout(60)
+            near.recv(4096)
+            # Welcome, and ready for a query.
+            near.sendall(b"R" + (8).to_bytes(4, "big") + bytes(4) + b"Z" + (5).to_bytes(4, "big") + b"I")
+            while data := near.recv(4096):
+                heard.append(data)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    fake = Fake(listener.getsockname()[1])
+    with listener, pytest.raises(PostgresUnavailable, match=r"^db\.example\.org: no end within 0\.4 s$"):
+        connect(fake, tls="disable", timeout=0.2, statement="SELECT 1")
+    thread.join(60)
+    assert not thread.is_alive(), "the line is cut"
+    assert heard, "something was asked, and never answered"

@@ -26,6 +26,7 @@ class Webhook(Source):
     pushed = True
     example: ClassVar[Mapping[str, Any]] = {"scheme": "standard_webhooks"}
     secrets: ClassVar[frozenset[str]] = frozenset({"verify_token"})
+    unsent: ClassVar[frozenset[str]] = secrets
 
     scheme = param.String(
         default="standard_webhooks",

@@ -46,7 +46,7 @@ CREATE TABLE alert_states (
   acknowledged_at timestamptz,
   acknowledged_by text NOT NULL DEFAULT '',
   note text NOT NULL DEFAULT '',
-  seen_at timestamptz,                   -- when it last had data, to about an hour
+  seen_at timestamptz,                   -- when it last had data, to about a day
   PRIMARY KEY (alert_id, series)
 ) WITH (fillfactor = 70);
 CREATE INDEX alert_states_open ON alert_states (team_id, state) WHERE state <> 'ok';
@@ -66,6 +66,9 @@ CREATE TABLE alert_events (
 );
 CREATE INDEX alert_events_alert ON alert_events (alert_id, id DESC);
 CREATE INDEX alert_events_time ON alert_events (team_id, at DESC);
+-- For what is removed after its time.
+CREATE INDEX alert_events_at ON alert_events (at);
+CREATE INDEX alert_events_passing ON alert_events (at) WHERE what IN ('pending', 'cleared');
 
 CREATE TABLE silences (
   id uuid PRIMARY KEY,
@@ -78,6 +81,7 @@ CREATE TABLE silences (
   created_by text NOT NULL DEFAULT ''
 );
 CREATE INDEX silences_end ON silences (team_id, ends_at);
+CREATE INDEX silences_ended ON silences (ends_at);
 
 CREATE TABLE maintenance_windows (
   id uuid PRIMARY KEY,

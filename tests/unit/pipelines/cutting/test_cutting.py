@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import multiprocessing
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +23,7 @@ from dash_app.domain.events import Payload
 from dash_app.pipelines import cutting
 from dash_app.pipelines.cutting import Damaged, base, lines, rows, values, windows
 from dash_app.pipelines.decode import Decoder, without_mark
+from dash_app.storage import parquet_apart
 
 MOST = 4096
 
@@ -261,6 +263,55 @@ def test_parquet_that_is_damaged_within_is_noticed() -> None:
     data[2000] ^= 0xFF
     with pytest.raises(Damaged, match="row group 0"):
         cut(bytes(data), "parquet")
+
+
+def test_parquet_that_unpacks_to_far_more_is_read_in_small_parts() -> None:
+    late = pa.table({"text": ["a"] * 3 + ["x" * 300_000] * 100})
+    shared = pa.table({"text": pa.DictionaryArray.from_arrays(pa.array([0] * 100, pa.int32()), ["x" * 300_000])})
+    for table in (late, shared):
+        data = parquet(table, compression="zstd")
+        assert len(data) < 2000
+        found = list(cutting.steps(Memory(data), "parquet", "", {}, most=1 << 20))
+        assert sum(piece.records for step in found for piece in step.pieces) == table.num_rows
+        assert max(sum(len(piece.body) for piece in step.pieces) for step in found) < 17 << 20
+
+
+def test_a_parquet_row_that_is_too_large_ends_no_more_than_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_apart, "MEMORY", 384 << 20)
+    parquet_apart.close()
+    try:
+        texts = pa.array(["x" * 50_000]).take(pa.array([0] * 8000))
+        many = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
+        with pytest.raises(Damaged, match="needs more memory"):
+            cut(parquet(pa.table({"list": many}), compression="zstd"), "parquet")
+        assert len(records(cut(parquet(pa.table({"n": [1, 2]})), "parquet"))) == 2
+    finally:
+        parquet_apart.close()
+
+
+def test_a_parquet_row_has_a_largest_size() -> None:
+    with pytest.raises(Damaged, match=r"row 1 of the row group 0 has 70,0.* at most 67,108,864 are taken"):
+        cut(parquet(pa.table({"text": ["x" * 70_000_000]}), compression="zstd"), "parquet")
+
+
+def test_a_process_that_is_ended_from_outside_says_nothing_of_the_file() -> None:
+    data = parquet(pa.table({"n": list(range(30_000))}), row_group_size=10_000)
+    parquet_apart.close()
+    steps = cutting.steps(Memory(data), "parquet", "", {}, most=1 << 20)
+    next(steps)
+    (child,) = (one for one in multiprocessing.active_children() if one.name == "parquet")
+    child.kill()
+    with pytest.raises(parquet_apart.DecoderLost, match="SIGKILL"):
+        list(steps)
+
+
+# Numbers -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_number_of_very_many_digits_costs_no_other_record() -> None:
+    data = b'[{"n": 1}, {"n": ' + b"9" * 5000 + b'}, {"n": 2}]'
+    pieces = [piece for step in cutting.steps(Memory(data), "json", "", {}, most=1 << 20) for piece in step.pieces]
+    assert [piece.records for piece in pieces] == [1, 1, 1]
 
 
 # What a file is ------------------------------------------------------------------------------------------------------

@@ -16,8 +16,8 @@ from dash_app.domain.errors import Invalid, Permanent, Transient
 from dash_app.pipelines.reach import AddressNotAllowed, Reach
 from dash_app.pipelines.sinks import apprise
 from dash_app.pipelines.sinks.apprise import REFUSED, AppriseSink
-from dash_app.pipelines.sinks.apprise_process import Processes
-from dash_app.pipelines.sinks.base import File, Message
+from dash_app.pipelines.sinks.apprise_process import MOST_PROCESSES, Processes
+from dash_app.pipelines.sinks.base import Busy, File, Message
 
 ALERT = {"alert": "hot", "name": "Too hot", "state": "firing", "severity": "critical", "value": 31.5, "series": {}}
 MESSAGE = Message(
@@ -36,6 +36,13 @@ def processes() -> Iterator[Processes]:
 
 def send(url: str, reach: Reach = OPEN, **options: Any) -> Any:
     return AppriseSink.from_options({"url": url, **options}).send(MESSAGE, reach)
+
+
+def test_no_place_free_is_not_the_services_failure() -> None:
+    full = Processes()
+    assert all(full._places.acquire(blocking=False) for _ in range(MOST_PROCESSES))
+    with pytest.raises(Busy):
+        full.send(OPEN, "json://127.0.0.1/x", title="", body="", type="info", files=(), timeout=0)
 
 
 def place(server: HTTPServer) -> str:

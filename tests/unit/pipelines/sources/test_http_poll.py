@@ -828,3 +828,22 @@ def test_the_schema_says_what_documents_within_may_hold(options: dict[str, Any],
     validator = jsonschema.Draft202012Validator(schema)
     assert validator.is_valid({"url": "http://example.org/", **options}) is fits
     assert schema["properties"]["auth"]["oneOf"][1]["properties"]["token"]["writeOnly"] is True
+
+
+@pytest.mark.parametrize("text", ["a\\u0000", "a\\ud800"])
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"paginator": {"type": "cursor", "cursor_path": "next"}}, "the next page's cursor at next"),
+        ({"data_selector": "items", "incremental": {"cursor_path": "at", "cursor_param": "since"}}, "value at at"),
+    ],
+)
+def test_a_cursor_that_cannot_be_kept_is_named(
+    httpserver: HTTPServer, client: httpx.Client, options: Any, named: str, text: str
+) -> None:
+    answer = f'{{"next": "{text}", "items": [{{"at": "{text}"}}]}}'
+    url = serve(httpserver, lambda _request: Response(answer, content_type="application/json"))
+    pages, error = broken(source(url, **options).pages(None, client, NOW))
+    assert pages == []
+    assert named in error.message
+    assert "NUL or half a character" in error.message

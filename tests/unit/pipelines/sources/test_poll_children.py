@@ -10,6 +10,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
+from dash_app.domain.errors import Invalid
 from dash_app.pipelines.sources.fetching import HttpPollPermanent, HttpPollTransient
 from tests.unit.pipelines.sources.polls import NOW, bodies, broken, run, source
 
@@ -189,3 +190,29 @@ def test_the_listing_is_asked_with_the_same_credentials(httpserver: HTTPServer, 
     )
     run(made, client)
     assert [request.headers["authorization"] for request, _ in httpserver.log] == ["Bearer t"] * 2
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.e{a}ample.org/v1",
+        "https://{a}/v1",
+        "https://api.example.org{a}/v1",
+        "https://api.example.org:{a}/v1",
+        "https://{a}@api.example.org/v1",
+        "{a}://api.example.org/v1",
+        "https://api.example.org{a}?b=1",
+    ],
+)
+def test_the_listing_does_not_choose_the_host(url: str) -> None:
+    resolve = {"url": "https://api.example.org/stations", "fields": {"a": "id"}}
+    with pytest.raises(Invalid) as error:
+        source(url, resolve=resolve)
+    assert error.value.problems[0][0] == "options.url"
+    assert "before its path" in error.value.problems[0][1]
+    assert source("https://api.example.org/{a}/v1?b={a}", resolve=resolve)
+
+
+def test_what_cannot_be_kept_is_no_child(stations: Stations, client: httpx.Client) -> None:
+    stations.names = ["s0", "s\x00", "s\ud800", "s2"]
+    assert found(run(stations.poll(), client)) == [one for one in EVERY if not one.startswith("s1")]

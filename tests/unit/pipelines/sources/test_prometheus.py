@@ -64,6 +64,20 @@ def test_openmetrics_and_choosing_by_name(httpserver: HTTPServer) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("a{" + ",".join(f'l{n}="x"' for n in range(200)) + "} 1\n", "line 1 has more than 128 labels"),
+        ("b 1\n# HELP a " + "x" * 70_000, "line 2 has 70,009 characters"),
+        ("\n" * 500_000, "more than 500,000 lines"),
+    ],
+    ids=["labels", "line", "lines"],
+)
+def test_what_would_hold_up_the_parsers(httpserver: HTTPServer, body: str, why: str) -> None:
+    with pytest.raises(DashError, match=why):
+        scrape(httpserver, body)
+
+
+@pytest.mark.parametrize(
     "body", ["<html>", 'a{b="c 1', "a b c", "a\xff 1e999999999999x"], ids=["html", "open", "words", "number"]
 )
 def test_what_is_no_metrics(httpserver: HTTPServer, body: str) -> None:

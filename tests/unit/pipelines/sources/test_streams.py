@@ -46,6 +46,7 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("mqtt", {**MQTT, "qos": 2}, "qos", ""),
     ("mqtt", {**MQTT, "protocol": "3.1.1", "password": "x"}, "username", "missing"),
     ("mqtt", {**MQTT, "ca_certificate": "no"}, "ca_certificate", "PEM"),
+    ("mqtt", {**MQTT, "ca_certificate": "é"}, "ca_certificate", "PEM"),
     ("mqtt", {**MQTT, "client_certificate": "no"}, "client_key", "missing"),
     ("mqtt", {**MQTT, "client_certificate": "no", "client_key": "no"}, "client_certificate", "PEM"),
     ("mqtt", {**MQTT, "url": "mqtt://example.org", "ca_certificate": "no"}, "ca_certificate", "mqtts"),
