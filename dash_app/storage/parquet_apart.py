@@ -9,7 +9,6 @@ next: starting one takes longer than reading most files.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import resource
 import signal
 import threading
@@ -159,7 +158,6 @@ def _serve(line: Connection, memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # A terminal tells all its processes of Ctrl-C; the parent says when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["POLARS_MAX_THREADS"] = "1"
     try:
         while True:
             _, size, group, row = line.recv()
