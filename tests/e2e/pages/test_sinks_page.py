@@ -169,7 +169,7 @@ def forgiven(opened: Opened, *statuses: str) -> None:
 
 
 def test_a_viewer_sees_sinks_and_alerts_and_changes_nothing(house: House, opened: Opened) -> None:
-    theirs = house.other_team("elsewhere")
+    theirs = house.other_team("sinks_elsewhere")
     house.member("vera@example.org", Role.viewer)
     with house.app.database.team(house.team) as unit:
         made = {"name": "Seen", "kind": "webhook", "options": {"url": "http://127.0.0.1:9/x"}}

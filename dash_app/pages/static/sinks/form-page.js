@@ -148,6 +148,8 @@ class SinkForm {
   async preview() {
     const place = this.box.querySelector("[data-preview]");
     const head = this.box.querySelector("[data-preview-card] > .card-head");
+    // The form has given way to what was made of it.
+    if (!place || !head) return;
     head.querySelector("select")?.remove();
     if (!this.save) return void (this.box.querySelector("[data-preview-card]").hidden = true);
     if (!this.pipeline) {
