@@ -26,10 +26,10 @@ import structlog
 from dash_app.app import App
 from dash_app.domain.errors import DashError
 from dash_app.logs import configure_logs
-from dash_app.pipelines.alerting import Evaluator
-from dash_app.pipelines.deliver import QUEUE_THREADS
+from dash_app.pipelines.alerts.evaluator import Evaluator
+from dash_app.pipelines.delivery.deliver import QUEUE_THREADS
 from dash_app.pipelines.schedule import Clock
-from dash_app.pipelines.streams import Streams
+from dash_app.pipelines.streaming.streams import Streams
 from dash_app.pipelines.tasks import DELIVER, INGEST, IO, REPLAY, Queues
 from dash_app.settings import Settings
 from dash_app.storage import embedded, ledger

@@ -30,7 +30,7 @@ from dash_app.domain.access import Principal, Role
 from dash_app.domain.changes import CHANNEL, AlertChanged, RowsAdded, decode
 from dash_app.domain.events import Arrival
 from dash_app.domain.ids import new_id
-from dash_app.pipelines import alert_setup
+from dash_app.pipelines.alerts import setup as alert_setup
 from dash_app.storage import payloads, sinks
 
 MAPPING: dict[str, Any] = {

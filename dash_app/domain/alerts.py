@@ -2,7 +2,7 @@
 
 A rule watches either a query of the contract, reduced to one number (one for each series that `by` names), or the
 state of a pipeline (`watch`). `parse_alert` knows the document's own rules; whether a field exists is known only beside
-the pipeline's mapping (`dash_app.pipelines.alert_setup`). `docs/alerts.md` describes it for people.
+the pipeline's mapping (`dash_app.pipelines.alerts.setup`). `docs/alerts.md` describes it for people.
 """
 
 from __future__ import annotations

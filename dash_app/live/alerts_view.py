@@ -15,7 +15,7 @@ from dash_app.domain.alert_mutes import facts_of
 from dash_app.domain.alerts import series_name
 from dash_app.domain.changes import AlertChanged, Change
 from dash_app.live.frames import Table
-from dash_app.pipelines.alert_mutes import Mutes
+from dash_app.pipelines.alerts.mutes import Mutes
 from dash_app.storage import alert_mutes, alerts
 from dash_app.storage.alerts import AlertState
 from dash_app.storage.engine import Database

@@ -15,8 +15,9 @@ from dash_app.domain.ids import as_uuid
 from dash_app.pages.alerted import AlertDetail, Firing, MaintenanceLine
 from dash_app.pages.alerted import Mutes as ShownMutes
 from dash_app.pages.desk import Desk
-from dash_app.pipelines import alert_mutes as muting
-from dash_app.pipelines import alert_setup, backtest
+from dash_app.pipelines.alerts import backtest
+from dash_app.pipelines.alerts import mutes as muting
+from dash_app.pipelines.alerts import setup as alert_setup
 from dash_app.storage import alert_mutes, alerts, catalog
 from dash_app.storage.unit import Unit
 

@@ -13,7 +13,8 @@ from dash_app.domain.errors import Invalid, NotFound
 from dash_app.domain.ids import as_uuid
 from dash_app.pages.delivered import SinkDetail, SinkLine, Traced
 from dash_app.pages.desk import Desk
-from dash_app.pipelines import sink_setup, sink_unsaved
+from dash_app.pipelines.delivery import setup as sink_setup
+from dash_app.pipelines.delivery import unsaved as sink_unsaved
 from dash_app.storage import alerts, delivery_history, reports, sinks
 from dash_app.storage.unit import Unit
 

@@ -16,12 +16,14 @@ from dash_app.pages.desk import Desk
 from dash_app.pages.parts.form import form_of
 from dash_app.pages.shown import Created
 from dash_app.pages.sourced import Direction, KindCard, Script, Sourced, kind_title
-from dash_app.pipelines import hook_trial, setup, trial
-from dash_app.pipelines.hook_trial import HookTrial
+from dash_app.pipelines import setup
 from dash_app.pipelines.sources.base import PollSource
 from dash_app.pipelines.sources.pipeline import FromPipeline
 from dash_app.pipelines.sources.streaming import StreamSource
 from dash_app.pipelines.sources.webhook import SignatureScheme, Webhook
+from dash_app.pipelines.trials import hook as hook_trial
+from dash_app.pipelines.trials import trial
+from dash_app.pipelines.trials.hook import HookTrial
 from dash_app.storage import catalog, ledger, streams
 from dash_app.storage.unit import Unit
 

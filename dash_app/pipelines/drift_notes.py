@@ -21,8 +21,8 @@ from dash_app.domain.specs import MappingSpec
 from dash_app.pipelines import times
 from dash_app.pipelines.decode import value_at
 from dash_app.pipelines.expression_plan import FALSE_TEXTS, NUMBER_TEXT, TRUE_TEXTS
-from dash_app.pipelines.infer_fields import proposed_fields, typed_leaves
-from dash_app.pipelines.infer_samples import Leaf, Path, read_samples, values_of
+from dash_app.pipelines.inference.fields import proposed_fields, typed_leaves
+from dash_app.pipelines.inference.samples import Leaf, Path, read_samples, values_of
 from dash_app.storage.sightings import Look, Sighting
 
 KINDS = ("number", "integer", "boolean", "text", "time", "array", "object")

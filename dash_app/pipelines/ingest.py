@@ -21,11 +21,11 @@ import structlog
 from dash_app.domain.changes import RowsAdded
 from dash_app.domain.errors import Permanent
 from dash_app.domain.events import Payload, Reject
+from dash_app.pipelines.delivery.outbox import RecordOutbox
 from dash_app.pipelines.flow import pass_on
-from dash_app.pipelines.infer import infer_mapping
+from dash_app.pipelines.inference.infer import infer_mapping
 from dash_app.pipelines.isolate import map_isolated
 from dash_app.pipelines.mapping import Mapped
-from dash_app.pipelines.outbox import RecordOutbox
 from dash_app.pipelines.resources import Resources
 from dash_app.pipelines.targets import Change, Target, Targets, write, write_carefully
 from dash_app.storage import bronze, catalog, generations, ledger, payloads, replays, silver

@@ -25,7 +25,7 @@ from dash_app.domain.query import parse_time
 from dash_app.domain.specs import Dashboard
 from dash_app.domain.templating import defaults
 from dash_app.domain.variables import ALL
-from dash_app.pipelines import outbox
+from dash_app.pipelines.delivery import outbox
 from dash_app.pipelines.number_text import time_text
 from dash_app.pipelines.query import Queries, QueryResult, pick_every, to_csv
 from dash_app.pipelines.resources import Resources

@@ -31,7 +31,7 @@ from dash_app.pipelines.decode import (
     without_mark,
     xml_of,
 )
-from dash_app.pipelines.infer import infer_mapping
+from dash_app.pipelines.inference.infer import infer_mapping
 from dash_app.pipelines.plan import Reading
 from dash_app.pipelines.preview import Preview, preview
 from dash_app.pipelines.suggest import cut_into_lines, field_like, handed_in, inferred, named_field, place_of

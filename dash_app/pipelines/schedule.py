@@ -14,7 +14,7 @@ import structlog
 
 from dash_app.domain.errors import DashError
 from dash_app.pipelines.comparisons import queue_left
-from dash_app.pipelines.outbox import queue_due as queue_deliveries
+from dash_app.pipelines.delivery.outbox import queue_due as queue_deliveries
 from dash_app.pipelines.reports import queue_due as queue_reports
 from dash_app.pipelines.resources import Resources
 from dash_app.pipelines.tasks import IO, REPLAY, name_of

@@ -17,7 +17,7 @@ from dash_app.domain.mapping_edits import field_names, relative
 from dash_app.domain.paths import format_path, parse_path
 from dash_app.domain.specs import PathStep
 from dash_app.pipelines.decode import body_kind, value_at
-from dash_app.pipelines.infer import infer_mapping
+from dash_app.pipelines.inference.infer import infer_mapping
 from dash_app.pipelines.names import field_name
 
 Path = tuple[PathStep, ...]

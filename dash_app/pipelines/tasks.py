@@ -27,7 +27,7 @@ from huey.storage import PostgresStorage
 from dash_app.domain.ids import payload_id_floor
 from dash_app.pipelines.comparisons import advance as advance_comparison
 from dash_app.pipelines.comparisons import queue as queue_comparison
-from dash_app.pipelines.deliver import Deliver
+from dash_app.pipelines.delivery.deliver import Deliver
 from dash_app.pipelines.drift import look as look_for_drift
 from dash_app.pipelines.ingest import Ingest
 from dash_app.pipelines.poll import poll as run_poll

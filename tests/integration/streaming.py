@@ -15,7 +15,7 @@ from uuid import UUID
 from dash_app.app import App
 from dash_app.pipelines import setup
 from dash_app.pipelines.reach import Reach
-from dash_app.pipelines.streams import Streams
+from dash_app.pipelines.streaming.streams import Streams
 from dash_app.storage import ledger, streams
 from tests.integration.conftest import House
 

@@ -16,8 +16,12 @@ import pytest
 from dash_app.app import App
 from dash_app.domain.errors import Conflict, Invalid, TooManyRequests
 from dash_app.domain.query import TooSlow
-from dash_app.pipelines import alert_look, alert_setup, alerting, backtest, setup
-from dash_app.pipelines.alerting import Evaluator
+from dash_app.pipelines import setup
+from dash_app.pipelines.alerts import backtest
+from dash_app.pipelines.alerts import evaluator as alerting
+from dash_app.pipelines.alerts import look as alert_look
+from dash_app.pipelines.alerts import setup as alert_setup
+from dash_app.pipelines.alerts.evaluator import Evaluator
 from dash_app.storage import alert_mutes, alert_reads, alert_watches, alerts, deliveries, sinks
 from tests.integration.conftest import House
 from tests.integration.test_alerting import MINUTE, Scene, live_intervals

@@ -10,9 +10,10 @@ import pytest
 
 from dash_app.domain.access import Principal, Role
 from dash_app.domain.ids import new_id
-from dash_app.pipelines import alert_picture, alert_setup
-from dash_app.pipelines.alert_picture import chart_of
+from dash_app.pipelines.alerts import setup as alert_setup
 from dash_app.pipelines.ingest import Ingest
+from dash_app.pipelines.pictures import alert as alert_picture
+from dash_app.pipelines.pictures.alert import chart_of
 from tests.integration.conftest import House
 
 MAPPING = {

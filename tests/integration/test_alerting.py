@@ -19,8 +19,10 @@ from dash_app.domain.changes import AlertChanged
 from dash_app.domain.errors import Invalid
 from dash_app.domain.ids import new_id
 from dash_app.live.subscriptions import open_view
-from dash_app.pipelines import alert_setup, backtest, setup
-from dash_app.pipelines.alerting import Evaluator
+from dash_app.pipelines import setup
+from dash_app.pipelines.alerts import backtest
+from dash_app.pipelines.alerts import setup as alert_setup
+from dash_app.pipelines.alerts.evaluator import Evaluator
 from dash_app.pipelines.dashboards import create_dashboard
 from dash_app.pipelines.ingest import Ingest
 from dash_app.pipelines.query import Queries

@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest_asyncio
 
-from dash_app.pipelines.alerting import Evaluator
+from dash_app.pipelines.alerts.evaluator import Evaluator
 from dash_app.web.api import OPERATIONS
 from dash_app.web.api.openapi import document
 from tests.integration.rest import House, opened

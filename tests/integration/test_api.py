@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from dash_app.domain.access import ACTIONS, Role
-from dash_app.pipelines import outbox
+from dash_app.pipelines.delivery import outbox
 from dash_app.pipelines.sources.webhook import Webhook
 from dash_app.storage import bronze, catalog, streams
 from dash_app.web.api import OPERATIONS, Operation

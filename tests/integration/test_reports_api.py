@@ -15,12 +15,13 @@ import pytest_asyncio
 from dash_app.domain.access import Principal, Role
 from dash_app.domain.errors import Invalid
 from dash_app.domain.ids import new_id
-from dash_app.pipelines import sink_unsaved, trial
+from dash_app.pipelines.delivery import unsaved as sink_unsaved
 from dash_app.pipelines.report_making import make
 from dash_app.pipelines.sinks import load_sinks
 from dash_app.pipelines.sinks.apprise_process import PROCESSES
 from dash_app.pipelines.sources import PollSource, load_sources
 from dash_app.pipelines.sources.streaming import StreamSource
+from dash_app.pipelines.trials import trial
 from dash_app.web.api import OPERATIONS
 from dash_app.web.api.openapi import document
 from tests.contracts.test_reaching_out import AT_HAND, aimed

@@ -17,11 +17,13 @@ from standardwebhooks import Webhook
 from dash_app.app import App
 from dash_app.domain.errors import Invalid
 from dash_app.domain.ids import new_id
-from dash_app.pipelines import deliver as deliver_module
-from dash_app.pipelines import outbox, rollout, sink_setup
-from dash_app.pipelines.deliver import SINK_PLACES, THREADS, Deliver
+from dash_app.pipelines import rollout
+from dash_app.pipelines.delivery import deliver as deliver_module
+from dash_app.pipelines.delivery import outbox
+from dash_app.pipelines.delivery import setup as sink_setup
+from dash_app.pipelines.delivery.deliver import SINK_PLACES, THREADS, Deliver
+from dash_app.pipelines.delivery.document import MOST_SINKS_OF_PIPELINE
 from dash_app.pipelines.ingest import Ingest
-from dash_app.pipelines.sink_document import MOST_SINKS_OF_PIPELINE
 from dash_app.pipelines.sinks.webhook import WebhookSink
 from dash_app.pipelines.sources.webhook.standard_webhooks import StandardWebhooks
 from dash_app.settings import Settings

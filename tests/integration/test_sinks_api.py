@@ -15,8 +15,8 @@ from standardwebhooks import Webhook
 from dash_app.domain.access import Principal, Role
 from dash_app.domain.errors import Invalid
 from dash_app.domain.ids import new_id
-from dash_app.pipelines import sink_unsaved
-from dash_app.pipelines.deliver import Deliver
+from dash_app.pipelines.delivery import unsaved as sink_unsaved
+from dash_app.pipelines.delivery.deliver import Deliver
 from dash_app.storage import delivery_history
 from dash_app.web.api import OPERATIONS
 from dash_app.web.api.openapi import document

@@ -21,7 +21,7 @@ from dash_app import checkup
 from dash_app.app import App
 from dash_app.domain.events import Arrival
 from dash_app.pipelines import setup
-from dash_app.pipelines.stream import OneStream, TermOver
+from dash_app.pipelines.streaming.stream import OneStream, TermOver
 from dash_app.settings import Settings
 from dash_app.storage import people, streams
 from dash_app.storage.unit import Unit

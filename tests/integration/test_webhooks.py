@@ -26,9 +26,9 @@ from dash_app.domain.changes import PipelineChanged
 from dash_app.domain.errors import Invalid, NotFound
 from dash_app.domain.ids import new_id
 from dash_app.pipelines import setup
-from dash_app.pipelines.hook_trial import try_hook
 from dash_app.pipelines.receive import Hooks
 from dash_app.pipelines.sources import load_schemes
+from dash_app.pipelines.trials.hook import try_hook
 from dash_app.storage.payloads import GroupCommit
 from dash_app.web.metrics import Metrics
 from dash_app.web.webhooks import WebhookHandler

@@ -7,7 +7,7 @@ import sys
 import threading
 
 from dash_app.app import App
-from dash_app.pipelines.deliver import QUEUE_THREADS
+from dash_app.pipelines.delivery.deliver import QUEUE_THREADS
 from dash_app.pipelines.schedule import Clock
 from dash_app.pipelines.tasks import DELIVER, Queues
 from dash_app.settings import Settings

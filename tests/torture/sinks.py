@@ -24,7 +24,7 @@ from standardwebhooks import Webhook
 
 from bench._ground import Ground
 from dash_app.domain.events import Arrival
-from dash_app.pipelines import sink_setup
+from dash_app.pipelines.delivery import setup as sink_setup
 from dash_app.pipelines.ingest import Ingest
 from dash_app.storage import payloads
 from tests.receiver import DRIP, HALF, HANG, HUGE, OK, RESET, Receiver, receiver

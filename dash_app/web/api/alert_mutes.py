@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from dash_app.pipelines import alert_setup
+from dash_app.pipelines.alerts import setup as alert_setup
 from dash_app.storage import alert_mutes
 from dash_app.web.api import alert_shapes as shapes
 from dash_app.web.api.operation import Answer, Call, Operation, uuid_of

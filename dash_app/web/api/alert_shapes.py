@@ -8,7 +8,7 @@ from typing import Any
 from dash_app.domain.alert_machine import finite
 from dash_app.domain.alert_mutes import Silence, Window
 from dash_app.domain.alerts import SEVERITIES
-from dash_app.pipelines import alert_mutes as muting
+from dash_app.pipelines.alerts import mutes as muting
 from dash_app.storage.alerts import Alert, AlertEvent, AlertLine, AlertState
 from dash_app.web.api.schema import Schema, array_of, define, nullable, object_of
 from dash_app.web.api.shapes import COUNT, ID, OBJECT, SLUG, TEXT, TIME

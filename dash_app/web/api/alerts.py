@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dash_app.domain.query import parse_time
-from dash_app.pipelines import alert_setup, backtest
+from dash_app.pipelines.alerts import backtest
+from dash_app.pipelines.alerts import setup as alert_setup
 from dash_app.storage import alerts, catalog
 from dash_app.web.api import alert_shapes as shapes
 from dash_app.web.api.operation import PAGED, Answer, Call, Operation

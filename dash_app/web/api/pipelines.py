@@ -7,9 +7,10 @@ from typing import Any
 
 from dash_app.domain.errors import Conflict
 from dash_app.domain.specs import Pipeline, PipelineStats
-from dash_app.pipelines import hook_trial, setup
+from dash_app.pipelines import setup
 from dash_app.pipelines.drift import set_policy
 from dash_app.pipelines.sources.webhook import Webhook
+from dash_app.pipelines.trials import hook as hook_trial
 from dash_app.storage import catalog, ledger, sightings, streams
 from dash_app.web.api import drift, shapes
 from dash_app.web.api.operation import PAGED, Answer, Call, Operation, uuid_of

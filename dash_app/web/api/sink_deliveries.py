@@ -8,8 +8,8 @@ from uuid import UUID
 
 from dash_app.domain.errors import NotFound
 from dash_app.domain.query import parse_time
-from dash_app.pipelines import sink_setup
-from dash_app.pipelines.outbox import delivery_of
+from dash_app.pipelines.delivery import setup as sink_setup
+from dash_app.pipelines.delivery.outbox import delivery_of
 from dash_app.storage import delivery_history, sinks
 from dash_app.web.api import sink_shapes as shapes
 from dash_app.web.api.operation import PAGED, Answer, Call, Operation, uuid_of

@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from dash_app.pipelines.outbox import message_id
-from dash_app.pipelines.sink_trial import Preview, Rendered
+from dash_app.pipelines.delivery.outbox import message_id
+from dash_app.pipelines.delivery.trial import Preview, Rendered
 from dash_app.pipelines.sinks.base import Sink as SinkKind
 from dash_app.storage.deliveries import Attempt
 from dash_app.storage.delivery_history import Delivery

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dash_app.pipelines import sink_setup
+from dash_app.pipelines.delivery import setup as sink_setup
 from dash_app.storage import delivery_history, sinks
 from dash_app.storage.sinks import Sink
 from dash_app.web.api import shapes as common

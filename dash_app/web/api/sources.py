@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dash_app.domain.errors import Conflict
-from dash_app.pipelines import trial
+from dash_app.pipelines.trials import trial
 from dash_app.storage import catalog
 from dash_app.web.api import shapes
 from dash_app.web.api.operation import Call, Operation

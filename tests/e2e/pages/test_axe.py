@@ -9,8 +9,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from dash_app.domain.mapping import parse_mapping
-from dash_app.pipelines import alert_setup, dashboards, sink_setup
-from dash_app.pipelines.alerting import Evaluator
+from dash_app.pipelines import dashboards
+from dash_app.pipelines.alerts import setup as alert_setup
+from dash_app.pipelines.alerts.evaluator import Evaluator
+from dash_app.pipelines.delivery import setup as sink_setup
 from dash_app.pipelines.propose import propose_dashboard
 from dash_app.storage import catalog
 from tests.e2e.pages.conftest import House, Opened, ready

@@ -13,8 +13,8 @@ from playwright.sync_api import expect
 from standardwebhooks.webhooks import Webhook
 
 from dash_app.domain.access import Role
-from dash_app.pipelines import sink_setup
-from dash_app.pipelines.deliver import Deliver
+from dash_app.pipelines.delivery import setup as sink_setup
+from dash_app.pipelines.delivery.deliver import Deliver
 from dash_app.storage import sinks
 from tests.e2e.pages.conftest import House, Opened
 

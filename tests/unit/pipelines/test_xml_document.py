@@ -11,7 +11,7 @@ import pytest
 
 from dash_app.domain.events import Payload
 from dash_app.pipelines.decode import body_kind
-from dash_app.pipelines.infer import infer_mapping
+from dash_app.pipelines.inference.infer import infer_mapping
 from dash_app.pipelines.preview import preview
 from dash_app.pipelines.xml_document import NotXml, parse_xml
 

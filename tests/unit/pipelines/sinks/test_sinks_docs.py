@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dash_app.domain.delivery import BREAKER_FAILURES, BREAKER_LONGEST, GIVEN_UP_AFTER, SCHEDULE
-from dash_app.pipelines.deliver import SINK_PLACES, TEAM_PLACES
+from dash_app.pipelines.delivery.deliver import SINK_PLACES, TEAM_PLACES
 from dash_app.pipelines.sinks import Sink, load_sinks
 from dash_app.storage.delivery_history import KEEP_DEAD, KEEP_SENT, MOST_SENT
 

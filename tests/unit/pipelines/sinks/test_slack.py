@@ -13,7 +13,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from dash_app.domain.errors import DashError, Invalid, Permanent, Transient
-from dash_app.pipelines.messages import wording
+from dash_app.pipelines.delivery.messages import wording
 from dash_app.pipelines.reach import Reach
 from dash_app.pipelines.sinks.base import File, Gone, Message
 from dash_app.pipelines.sinks.cards import card_of

@@ -1,0 +1,1 @@
+"""Alerts: rules are held against what comes, and against what came."""

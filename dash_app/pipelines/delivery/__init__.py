@@ -1,0 +1,1 @@
+"""Delivery: from a row in the outbox to an answer of the other side."""

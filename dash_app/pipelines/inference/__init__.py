@@ -1,0 +1,1 @@
+"""Inference: a mapping proposed from what a pipeline has received."""

@@ -1,0 +1,1 @@
+"""Streams: one owner each, frames packed into payloads."""

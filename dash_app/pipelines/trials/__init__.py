@@ -1,0 +1,1 @@
+"""Sources tried out before they are saved."""
