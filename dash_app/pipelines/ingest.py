@@ -57,18 +57,17 @@ class Ingest:
     def run(self, pipeline: UUID) -> int:
         """Maps what waits for this pipeline, for at most a turn; answers how many claims it has committed."""
         database = self._app.database
-        with database.ingest() as unit:
-            payloads.answer_bell(unit, pipeline)
-            unit.commit()
-        began, claims = time.monotonic(), 0
-        while True:
-            outcome = self.step(pipeline)
-            if outcome in ("busy", "held"):
-                return claims
-            claims += outcome == "worked"
-            with database.ingest() as unit:
+        # Most claims are of a payload or two, so that ways to the server and back are what they cost.
+        with database.notes() as notes, database.ingest() as unit:
+            payloads.answer_bell(notes, pipeline)
+            began, claims = time.monotonic(), 0
+            while True:
+                outcome = self._step(unit, notes, pipeline)
+                if outcome in ("busy", "held"):
+                    return claims
+                claims += outcome == "worked"
                 # Asked after the lock is released: whoever was turned away by it meanwhile has left its work to us.
-                if not payloads.waiting(unit, pipeline):
+                if not payloads.waiting(notes, pipeline):
                     return claims
                 if time.monotonic() - began > TURN_SECONDS:
                     ledger.ring(unit, pipeline)
@@ -77,30 +76,33 @@ class Ingest:
 
     def step(self, pipeline: UUID) -> Outcome:
         """One claim, from lock to commit."""
-        with self._app.database.ingest() as unit:
-            if not payloads.lock_pipeline(unit, pipeline):
-                return "busy"
-            now = generations.writing(unit, pipeline)
-            if now is None or now.state == "paused":
-                return "held"
-            claim = payloads.claim(unit, pipeline, max_bytes=CLAIM_BYTES, max_payloads=CLAIM_PAYLOADS)
-            if claim is None:
-                return "nothing"
-            with self._app.database.ingest() as aside:
-                tries = payloads.begin_attempt(aside, claim)
-                aside.commit()
-            loaded = self._load(unit, claim)
-            if now.version is None:
-                now = self._infer(unit, pipeline, loaded)
-            if now.version is None:
-                active = now.targets[0]
-                self._account(unit, claim, loaded, active, Change(), _unmappable(loaded))
-            else:
-                self._write(unit, now, claim, loaded, careful=tries > PATIENCE)
+        with self._app.database.notes() as notes, self._app.database.ingest() as unit:
+            return self._step(unit, notes, pipeline)
+
+    def _step(self, unit: Unit, notes: Unit, pipeline: UUID) -> Outcome:
+        if not payloads.lock_pipeline(unit, pipeline):
+            return "busy"
+        now = generations.writing(unit, pipeline)
+        if now is None or now.state == "paused":
+            return "held"
+        claim = payloads.claim(unit, pipeline, max_bytes=CLAIM_BYTES, max_payloads=CLAIM_PAYLOADS)
+        if claim is None:
+            unit.rollback()
+            return "nothing"
+        tries = payloads.begin_attempt(notes, claim)
+        loaded = self._load(unit, claim)
+        if now.version is None:
+            now = self._infer(unit, pipeline, loaded)
+        if now.version is None:
+            active = now.targets[0]
+            self._account(unit, claim, loaded, active, Change(), _unmappable(loaded))
+        else:
+            self._write(unit, now, claim, loaded, careful=tries > PATIENCE)
+        with unit.pipelined():
             payloads.finish(unit, claim)
             payloads.end_attempt(unit, pipeline)
             unit.commit()
-            return "worked"
+        return "worked"
 
     def _load(self, unit: Unit, claim: Claim) -> list[Payload]:
         """The claim's payloads, in the order of arrival: from the inbox, or from bronze where they were held for
@@ -160,7 +162,7 @@ class Ingest:
                     made = replace(made, frame=made.frame.filter(pl.col("_time") >= kept_from))
             if one.state == "active":
                 rejects: Sequence[Reject] | None = _put(unit, target, made, change, careful)
-                if not claim.again:
+                if now.passed_on and not claim.again:
                     pass_on(unit, claim.pipeline, change.frames, target.version.columns)
                     self._outbox.records(unit, claim.pipeline, one.version, target.version.columns, change.frames)
             else:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ STRICT_FROM_BYTES = 32 * 1024
 #: A payload with fewer lines than this is not worth a parse of its own.
 STRICT_LINES = 200
 
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 _PLACES = {"_pos": pl.Int32, "_index": pl.Int32, "_row": pl.Int32}
 
 
@@ -90,6 +92,7 @@ class Plan:
         self._strict_from = 0 if strict else STRICT_FROM_BYTES
         self._strict = StrictRoad.of(self._leaves) if plain else None
         self._how = (spec.records, shape.scalars, self._strict, self._strict_from)
+        self._no_leaves = pl.DataFrame(schema=_PLACES | {leaf.column: WANTS[leaf.want] for leaf in self._leaves})
         self._columns = {
             "_time": times.MOMENT,
             "_received": times.MOMENT,
@@ -235,9 +238,10 @@ class _Run:
 
     def _merged(self) -> pl.DataFrame:
         """All records in order. What came down the strict road is in order already, and mostly nearly all of them."""
-        empty = pl.DataFrame(schema=_PLACES | {leaf.column: WANTS[leaf.want] for leaf in self.plan._leaves})
+        if len(self.frames) == 1 and self.frames[0].height == 1 and not self.strict:
+            return self.frames[0]  # one record, as most live batches are
         place = pl.col("_pos").cast(pl.Int64) * 2**31 + pl.col("_index")
-        strict = pl.concat([empty, *self.strict])
+        strict = pl.concat([self.plan._no_leaves, *self.strict])
         if not self.frames:
             return strict
         loose = pl.concat(self.frames).with_columns(_place=place).sort("_place")
@@ -254,10 +258,9 @@ class _Run:
         # Rows of texts are counted on from the typed ones, so that one number tells where a record is kept.
         offset = len(self.decoder.typed.records) if textual else 0
         rows = np.arange(len(loose.records), dtype=np.int32)
-        places = pl.DataFrame(
-            {"_pos": pl.Series(loose.positions, dtype=pl.Int32), "_index": pl.Series(loose.indexes, dtype=pl.Int32)}
-        ).with_columns(pl.Series("_row", rows + offset))
-        frame = places.hstack(frame)
+        frame.insert_column(0, pl.Series("_pos", loose.positions, pl.Int32))
+        frame.insert_column(1, pl.Series("_index", loose.indexes, pl.Int32))
+        frame.insert_column(2, pl.Series("_row", rows + offset))
         for row, (leaf, reason) in failing.items():
             self._refuse(loose.positions[row], loose.indexes[row], leaf.label, reason, loose.excerpt(row))
         if failing:
@@ -302,21 +305,22 @@ class _Run:
 
     def _finish(self, frame: pl.DataFrame) -> Mapped:
         shape = self.plan._shape
-        received = pl.Series([payload.received_at for payload in self.payloads], dtype=times.MOMENT)
-        ids = pl.Series([payload.id for payload in self.payloads], dtype=pl.Int64)
-        frame = frame.with_columns(
-            ids.gather(frame["_pos"]).alias("_payload"), received.gather(frame["_pos"]).alias("_received")
-        )
+        at = frame["_pos"].to_numpy()
+        ids = np.array([payload.id for payload in self.payloads], np.int64)
+        micros = np.array([(payload.received_at - _EPOCH) // _MICROSECOND for payload in self.payloads], np.int64)
+        received = pl.Series("_received", micros[at]).cast(times.MOMENT)
+        outer = [pl.Series("_payload", ids[at]), received]
         if self.plan.spec.time is None:
-            frame = frame.with_columns(_time=pl.col("_received"))
-        frame = self._refuse_flagged(shape.apply(frame))
+            outer.append(received.alias("_time"))
+        frame = self._refuse_flagged(shape.apply(frame.hstack(outer)))
         filtered = 0
         if shape.where is not None:
             kept = frame.filter(pl.col(shape.where))
             filtered = frame.height - kept.height
             self._refuse_emptied(frame, kept)
             frame = kept
-        frame = frame.select(pl.col(name).cast(dtype) for name, dtype in self.plan._columns.items())
+        columns = ((frame.get_column(name), dtype) for name, dtype in self.plan._columns.items())
+        frame = pl.DataFrame([column if column.dtype == dtype else column.cast(dtype) for column, dtype in columns])
         return Mapped(frame, self._rejects(), filtered)
 
     def _refuse_flagged(self, frame: pl.DataFrame) -> pl.DataFrame:

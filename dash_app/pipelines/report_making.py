@@ -240,7 +240,7 @@ def _files(found: Report, title: str, stretch: str, tiles: Sequence[Tile], zone:
     files: list[File] = []
     if {"png", "pdf"} & set(formats):
         # Where a picture is made, and nowhere else: it takes a second and tens of megabytes.
-        from dash_app.pipelines.pictures import Panel, dashboard_pdf, dashboard_png
+        from dash_app.pipelines.pictures.drawing import Panel, dashboard_pdf, dashboard_png
 
         panels = [
             Panel(

@@ -16,6 +16,7 @@ from typing import Final
 import polars as pl
 
 from dash_app.domain.specs import FieldSpec
+from dash_app.pipelines.rollups_few import FEW, rollup_few
 
 MINUTE: Final = 1
 HOUR: Final = 2
@@ -45,6 +46,13 @@ def rollup(frame: pl.DataFrame, metrics: Sequence[FieldSpec], dims: Sequence[str
     (Int64, the payload), `m{i}_last_at`, `m{i}_last_by`.
     A metric of which a bucket has no value counts 0, sums 0, and is null in the rest. NaN counts as no value.
     """
+    if frame.height <= FEW:
+        return rollup_few(frame, metrics, dims, _WIDTHS, _SUM_LIMIT)
+    return rollup_many(frame, metrics, dims)
+
+
+def rollup_many(frame: pl.DataFrame, metrics: Sequence[FieldSpec], dims: Sequence[str]) -> pl.DataFrame:
+    """As `rollup`, however few records there are."""
     keys = ["bucket", *dims]
     minutes = _by_minute(frame, metrics, dims)
     hours = _coarser(minutes, HOUR, len(metrics), keys)

@@ -8,6 +8,9 @@ same way in pieces of 1, 2, 4, 8 … bytes, by the bits of their lengths: the wo
 
 The same fields without the counts are an array parameter (`array`), so that `unnest` can take a frame in one statement.
 
+A handful of rows costs more to lay out than to write, so these are packed value by value: a live batch is mostly one
+record, and its rollup three rows of some thirty columns.
+
 Format: PostgreSQL documentation, COPY, "Binary Format"; `src/backend/utils/adt/*recv` for the values.
 """
 
@@ -36,6 +39,16 @@ _FIXED: Final[dict[str, tuple[int, str, pl.DataType]]] = {
     "bool": (16, "u1", pl.UInt8()),
     "timestamptz": (1184, ">i8", pl.Datetime("us", "UTC")),
 }
+#: A length and a value of each.
+_PACK: Final = {
+    "float8": struct.Struct(">id"),
+    "int8": struct.Struct(">iq"),
+    "int4": struct.Struct(">ii"),
+    "int2": struct.Struct(">ih"),
+    "bool": struct.Struct(">iB"),
+    "timestamptz": struct.Struct(">iq"),
+}
+_NULL: Final = struct.pack(">i", -1)
 #: Types of any width: the id, what stands before the bytes, and the Polars type.
 _VARYING: Final[dict[str, tuple[int, bytes, pl.DataType]]] = {
     "text": (25, b"", pl.String()),
@@ -43,6 +56,8 @@ _VARYING: Final[dict[str, tuple[int, bytes, pl.DataType]]] = {
     "bytea": (17, b"", pl.Binary()),
     "uuid": (2950, b"", pl.Binary()),
 }
+#: Up to so many rows are packed value by value.
+_FEW: Final = 16
 #: Microseconds from 1970 to 2000, where PostgreSQL's clock begins, and the first moment it knows (4714 BC).
 _EPOCH: Final = 946_684_800_000_000
 _EARLIEST: Final = -211_813_488_000_000_000 + _EPOCH
@@ -124,6 +139,11 @@ def encode(frame: pl.DataFrame, types: Sequence[str]) -> memoryview:
     Binary). Columns of another type are cast strictly. Raises Permanent with the column's name for a value the type
     cannot hold.
     """
+    if frame.height <= _FEW:
+        columns = [_packed(series, name) for series, name in zip(frame.get_columns(), types, strict=True)]
+        count = struct.pack(">h", len(types))
+        rows = zip(*columns, strict=True) if columns else [()] * frame.height
+        return memoryview(b"".join([_HEADER, *(b"".join((count, *row)) for row in rows), _TRAILER]))
     layout = _Layout(frame.height)
     layout.fixed(">i2", len(types))
     for series, name in zip(frame.get_columns(), types, strict=True):
@@ -137,33 +157,69 @@ def array(series: pl.Series, name: str) -> memoryview:
     height = len(series)
     if not height:
         return memoryview(struct.pack(">iii", 0, 0, element))
+    head = struct.pack(">iiiii", 1, int(series.null_count() > 0), element, height, 1)
+    if height <= _FEW:
+        return memoryview(b"".join([head, *_packed(series, name)]))
     layout = _Layout(height)
     _field(layout, series, name)
-    return layout.write(struct.pack(">iiiii", 1, int(series.null_count() > 0), element, height, 1), b"")
+    return layout.write(head, b"")
+
+
+def _cast(series: pl.Series, name: str) -> pl.Series:
+    """The series as what the type is read from; times as microseconds since 1970."""
+    kind = (_FIXED.get(name) or _VARYING[name])[2]
+    try:
+        if series.dtype != kind:
+            series = series.cast(kind, strict=True)
+    except pl.exceptions.PolarsError as error:
+        raise Permanent(f"column '{series.name}' does not fit {name}: {str(error).splitlines()[0]}") from error
+    return series.to_physical() if name == "timestamptz" else series
+
+
+def _packed(series: pl.Series, name: str) -> list[bytes]:
+    """The fields of a few rows: the length of each value and its bytes."""
+    values = _cast(series, name).to_list()
+    if name in _FIXED:
+        pack = _PACK[name].pack
+        width = _PACK[name].size - 4
+        if name == "timestamptz":
+            if any(value is not None and value < _EARLIEST for value in values):
+                raise _too_early(series)
+            values = [None if value is None else value - _EPOCH for value in values]
+        return [_NULL if value is None else pack(width, value) for value in values]
+    prefix = _VARYING[name][1]
+    data = [value.encode() if isinstance(value, str) else value for value in values]
+    if name == "uuid" and any(value is not None and len(value) != 16 for value in data):
+        raise _no_uuid(series)
+    return [
+        _NULL if value is None else b"".join((struct.pack(">i", len(prefix) + len(value)), prefix, value))
+        for value in data
+    ]
+
+
+def _too_early(series: pl.Series) -> Permanent:
+    return Permanent(f"column '{series.name}' has a time before 4714 BC, which PostgreSQL cannot hold")
+
+
+def _no_uuid(series: pl.Series) -> Permanent:
+    return Permanent(f"column '{series.name}' has a uuid that is not 16 bytes long")
 
 
 def _field(layout: _Layout, series: pl.Series, name: str) -> None:
-    try:
-        if name in _FIXED:
-            _fixed(layout, series, name)
-        else:
-            _text(layout, series, name)
-    except pl.exceptions.PolarsError as error:
-        raise Permanent(f"column '{series.name}' does not fit {name}: {str(error).splitlines()[0]}") from error
+    if name in _FIXED:
+        _fixed(layout, _cast(series, name), name)
+    else:
+        _text(layout, _cast(series, name), name)
 
 
 def _fixed(layout: _Layout, series: pl.Series, name: str) -> None:
-    _, form, kind = _FIXED[name]
-    if series.dtype != kind:
-        series = series.cast(kind, strict=True)
-    if name == "timestamptz":
-        series = series.to_physical()
+    form = _FIXED[name][1]
     present = series.is_not_null().to_numpy() if series.null_count() else None
     values = (series if present is None else series.fill_null(0)).to_numpy()
     if name == "timestamptz":
         earliest = series.min()
         if earliest is not None and int(earliest) < _EARLIEST:  # type: ignore[arg-type]
-            raise Permanent(f"column '{series.name}' has a time before 4714 BC, which PostgreSQL cannot hold")
+            raise _too_early(series)
         values = values - _EPOCH
     width = np.dtype(form).itemsize
     if present is None:
@@ -177,9 +233,7 @@ def _fixed(layout: _Layout, series: pl.Series, name: str) -> None:
 
 
 def _text(layout: _Layout, series: pl.Series, name: str) -> None:
-    _, prefix, kind = _VARYING[name]
-    if series.dtype != kind:
-        series = series.cast(kind, strict=True)
+    prefix = _VARYING[name][1]
     arrow = series.to_arrow()
     _, offsets_buffer, data = arrow.buffers()
     offsets = (
@@ -194,7 +248,7 @@ def _text(layout: _Layout, series: pl.Series, name: str) -> None:
         present = series.is_not_null().to_numpy()
         lengths = np.where(present, lengths, 0)
     if name == "uuid" and not (lengths[present if present is not None else ...] == 16).all():
-        raise Permanent(f"column '{series.name}' has a uuid that is not 16 bytes long")
+        raise _no_uuid(series)
     counted = lengths + len(prefix)
     layout.fixed(">i4", counted if present is None else np.where(present, counted, -1))
     layout.varying(_Varying(source, offsets[:-1], lengths, prefix, present))

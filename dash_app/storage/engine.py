@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
@@ -58,22 +59,29 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 8, name: str = "dash") -> None:
         self.url = url
-        self._engines: dict[Role, sa.Engine] = {}
-        for role in ("app", "ingest"):
-            self._engines[role] = sa.create_engine(
-                sqlalchemy_url(url),
-                pool_size=pool_size,
-                max_overflow=pool_size,
-                pool_timeout=10,
-                pool_pre_ping=True,
-                pool_use_lifo=True,
-                # A connection that has touched thousands of tables keeps their catalog entries: made anew now and then.
-                pool_recycle=300,
-                connect_args={"options": _options(role), "application_name": f"{name} {role}", **_KEEPALIVE},
-            )
+        engine = partial(
+            sa.create_engine,
+            sqlalchemy_url(url),
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=10,
+            pool_pre_ping=True,
+            pool_use_lifo=True,
+            # A connection that has touched thousands of tables keeps their catalog entries: made anew now and then.
+            pool_recycle=300,
+        )
+        self._engines: dict[Role, sa.Engine] = {
+            role: engine(connect_args={"options": _options(role), "application_name": f"{name} {role}", **_KEEPALIVE})
+            for role in ("app", "ingest")
+        }
+        options = f"{_options('ingest')} -c synchronous_commit=off"
+        self._notes = engine(
+            isolation_level="AUTOCOMMIT",
+            connect_args={"options": options, "application_name": f"{name} notes", **_KEEPALIVE},
+        )
 
     def close(self) -> None:
-        for engine in self._engines.values():
+        for engine in (*self._engines.values(), self._notes):
             engine.dispose()
 
     @contextmanager
@@ -88,6 +96,13 @@ class Database:
         """A unit of work of the receiver or a worker, which sees every team."""
         with self._unit("ingest") as unit:
             yield unit
+
+    @contextmanager
+    def notes(self) -> Iterator[Unit]:
+        """As `ingest`, but each statement is a transaction of its own, whose commit nobody waits for: for what a worker
+        notes beside its work, and that does no harm where a crash of the server loses it."""
+        with self._held(self._notes) as connection:
+            yield Unit(connection)
 
     @contextmanager
     def anyone(self) -> Iterator[Unit]:
@@ -113,9 +128,14 @@ class Database:
 
     @contextmanager
     def _connection(self, role: Role) -> Iterator[sa.Connection]:
+        with self._held(self._engines[role]) as connection:
+            yield connection
+
+    @contextmanager
+    def _held(self, engine: sa.Engine) -> Iterator[sa.Connection]:
         """A connection of the pool; Unavailable wherever it is lost, be it while giving it back."""
         try:
-            connection = self._engines[role].connect()
+            connection = engine.connect()
         except (sa.exc.OperationalError, sa.exc.TimeoutError) as error:
             raise Unavailable("the database cannot be reached") from error
         try:

@@ -51,11 +51,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """What a worker asks before it maps: may it, and where to. `targets`: the active generation first."""
+    """What a worker asks before it maps: may it, and where to. `targets`: the active generation first. `passed_on`:
+    sinks or other pipelines may want the records."""
 
     pipeline: UUID
     state: str
     targets: tuple[Target, ...]
+    passed_on: bool = False
 
     @property
     def version(self) -> int | None:
@@ -64,7 +66,9 @@ class Writing:
 
 
 _WRITING = """
-SELECT p.state, g.generation, g.state, g.version, g.cut, coalesce(v.dims, '{}'), coalesce(v.created, false)
+SELECT p.state, g.generation, g.state, g.version, g.cut, coalesce(v.dims, '{}'), coalesce(v.created, false),
+EXISTS (SELECT FROM sink_pipelines f WHERE f.pipeline_id = p.id) OR EXISTS (
+  SELECT FROM pipelines d WHERE d.source_kind = 'pipeline' AND d.source_options ->> 'pipeline' = p.id::text)
 FROM pipelines p
 JOIN generations g ON g.pipeline_id = p.id AND g.state IN ('active', 'grace', 'shadow')
 LEFT JOIN silver_versions v ON v.pipeline_id = p.id AND v.generation = g.generation AND v.version = g.version
@@ -78,9 +82,9 @@ def writing(unit: Unit, pipeline: UUID) -> Writing | None:
     if not rows:
         return None
     targets = [
-        Target(number, state, version, cut, tuple(dims), made) for _, number, state, version, cut, dims, made in rows
+        Target(number, state, version, cut, tuple(dims), made) for _, number, state, version, cut, dims, made, _ in rows
     ]
-    return Writing(pipeline, rows[0][0], tuple(targets))
+    return Writing(pipeline, rows[0][0], tuple(targets), rows[0][7])
 
 
 def generations(unit: Unit, pipeline: UUID) -> list[Generation]:

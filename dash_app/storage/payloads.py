@@ -183,8 +183,8 @@ class Claim:
 
 
 def answer_bell(unit: Unit, pipeline: UUID) -> None:
-    """Takes the ring back, so that whoever comes after rings anew; to be committed before the claim is made."""
-    unit.execute("SET LOCAL synchronous_commit = off")
+    """Takes the ring back, so that whoever comes after rings anew; to be committed before the claim is made (a unit of
+    `notes` does: a ring that is there again is answered again)."""
     unit.execute("DELETE FROM bells WHERE pipeline_id = %s", (pipeline,))
 
 
@@ -308,8 +308,8 @@ def load(unit: Unit, wanted: Sequence[int]) -> list[Payload]:
 
 
 def begin_attempt(unit: Unit, claim: Claim) -> int:
-    """Notes that this claim is being worked on, and answers which try it is; committed before the work begins."""
-    unit.execute("SET LOCAL synchronous_commit = off")
+    """Notes that this claim is being worked on, and answers which try it is; committed before the work begins (a unit
+    of `notes` does)."""
     count: int = unit.value(
         "INSERT INTO attempts AS a (pipeline_id, team_id, first_batch, count) VALUES (%s, %s, %s, 1) "
         "ON CONFLICT (pipeline_id) DO UPDATE SET "

@@ -5,7 +5,8 @@ Changes announced with `notify` travel in the same transaction: whoever hears of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -77,6 +78,13 @@ class Unit:
         if self._changes:
             self.execute("SELECT pg_notify(%s, m) FROM unnest(%s::text[]) AS m", (changes.CHANNEL, list(self._changes)))
             self._changes.clear()
+
+    @contextmanager
+    def pipelined(self) -> Iterator[None]:
+        """Within it statements go to the server without waiting for their answers, which nobody may ask for: a way
+        there and back for all of them, the commit included. Their errors are raised by it, or at the end."""
+        with self.driver.pipeline():
+            yield
 
     def commit(self) -> None:
         if self._session is not None:

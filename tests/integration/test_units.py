@@ -40,8 +40,14 @@ def commit(unit: Unit) -> None:
     unit.commit()
 
 
+def commit_in_a_pipeline(unit: Unit) -> None:
+    with unit.pipelined():
+        unit.execute("SELECT 1")
+        unit.commit()
+
+
 @pytest.mark.parametrize("opened", UNITS.values(), ids=UNITS)
-@pytest.mark.parametrize("act", [ask, ask_the_session, commit])
+@pytest.mark.parametrize("act", [ask, ask_the_session, commit, commit_in_a_pipeline])
 def test_a_lost_connection_is_unavailable(
     house: House, database_url: str, opened: Opened, act: Callable[[Unit], Any]
 ) -> None:
@@ -69,3 +75,29 @@ def test_other_errors_go_through_and_nothing_is_left(house: House, opened: Opene
         use()
     with opened(house) as unit:
         assert not unit.value("SELECT current_setting('app.left_over', true)")
+
+
+def test_what_is_pipelined_is_committed_whole_or_not_at_all(house: House) -> None:
+    pipeline = house.pipeline()
+
+    def refused() -> None:
+        with house.app.database.ingest() as unit, unit.pipelined():
+            unit.execute("UPDATE pipelines SET name = 'half' WHERE id = %s", (pipeline,))
+            unit.execute("SELECT 1 / 0")
+            unit.commit()
+
+    with pytest.raises(sa.exc.DBAPIError, match="division by zero"):
+        refused()
+    with house.app.database.ingest() as unit:
+        assert unit.value("SELECT name FROM pipelines WHERE id = %s", (pipeline,)) != "half"
+
+
+def test_notes_are_there_for_others_at_once(house: House) -> None:
+    pipeline = house.pipeline()
+    with house.app.database.notes() as notes, house.app.database.ingest() as other:
+        assert notes.value("SHOW synchronous_commit") == "off"
+        notes.execute("UPDATE pipelines SET name = 'noted' WHERE id = %s", (pipeline,))
+        assert other.value("SELECT name FROM pipelines WHERE id = %s", (pipeline,)) == "noted"
+        notes.rollback()
+    with house.app.database.ingest() as unit:
+        assert unit.value("SELECT name FROM pipelines WHERE id = %s", (pipeline,)) == "noted"

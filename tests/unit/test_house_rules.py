@@ -47,6 +47,6 @@ def test_only_settings_read_the_environment() -> None:
 
 
 def test_a_worker_loads_no_screen_and_no_server() -> None:
-    program = "import sys, worker; print(sorted({'panel', 'bokeh', 'tornado'} & set(sys.modules)))"
+    program = "import sys, worker; print(sorted({'panel', 'bokeh', 'tornado', 'matplotlib'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")

@@ -80,7 +80,7 @@ def _drawn(spec: AlertSpec, payload: Mapping[str, Any], answer: QueryResult) -> 
     if len([value for _, value in points if value is not None]) < 2 or spec.measure is None:
         return None
     # A second's work and tens of megabytes, for those processes alone that draw.
-    from dash_app.pipelines.pictures import watched_png
+    from dash_app.pipelines.pictures.drawing import watched_png
 
     what = f"{spec.measure.agg} of {spec.measure.field}" if spec.measure.field else "count"
     named = str(payload.get("series_name") or "")

@@ -14,7 +14,7 @@ import pytest
 from matplotlib.image import imread
 
 from dash_app.domain.tiles import TILES
-from dash_app.pipelines.pictures import Panel, dashboard_pdf, dashboard_png, tile_png, watched_png
+from dash_app.pipelines.pictures.drawing import Panel, dashboard_pdf, dashboard_png, tile_png, watched_png
 from dash_app.pipelines.pictures.kinds import DRAW
 from dash_app.pipelines.pictures.look import Look
 from dash_app.pipelines.pictures.page import PAGE_ROWS, sheets
