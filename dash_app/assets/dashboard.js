@@ -84,6 +84,7 @@ export class DashboardView extends EventTarget {
     });
     this.choices = choicesBar({
       variables: this.variables, onChoose: (name, value) => this.choose(name, value), onFilters: (filters) => this.set({ filters }),
+      onGone: () => this.grid.focusFirst(),
     });
     if (this.options.controls ?? true) this.element.before(this.choices.element);
   }

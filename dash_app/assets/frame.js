@@ -172,7 +172,7 @@ export const label = (value) => (value == null ? "–" : typeof value === "objec
  * One series for every value column and combination of dimensions, in order of `order` (names seen before) and then of
  * appearance, so that a series keeps its colour while data come and go.
  * `by` are the values of its dimensions, by field.
- * @returns {{name: string, unit: string | undefined, by: Record<string, any>, points: [number, number | null][]}[]}
+ * @returns {{name: string, unit: string | undefined, column: string, by: Record<string, any>, points: [number, number | null][]}[]}
  */
 export function seriesOf(frame, order = []) {
   const { time, dimensions, values } = roles(frame);
@@ -186,7 +186,7 @@ export function seriesOf(frame, order = []) {
       const name = !dimensions.length ? column.name : values.length > 1 ? `${named} · ${column.name}` : named;
       let series = found.get(name);
       if (!series) {
-        series = { name, unit: column.unit, by: Object.fromEntries(dimensions.map((d) => [frame.columns[d].name, frame.data[d][r] ?? null])), points: [] };
+        series = { name, unit: column.unit, column: column.name, by: Object.fromEntries(dimensions.map((d) => [frame.columns[d].name, frame.data[d][r] ?? null])), points: [] };
         found.set(name, series);
       }
       series.points.push([times[r], frame.data[c][r]]);

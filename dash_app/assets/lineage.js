@@ -67,14 +67,33 @@ export function behindTime(frame, at, window) {
   return rows.length ? { at: nearest, rows } : null;
 }
 
-/** Where a row of a table comes from, as {href, text, label}; null where it cannot be said. */
+const ORIGIN = ["_payload", "_index"];
+/** Columns that a query may ask for. */
+const MOST_COLUMNS = 100;
+
+/** A query for chosen columns of records that asks for their origin too, so that each of its rows leads there. */
+export function withOrigin(query) {
+  const chosen = query.select ?? [];
+  const missing = ORIGIN.filter((name) => !chosen.some((one) => (one.as ?? one.field) === name));
+  if (!chosen.length || !missing.length || chosen.length + missing.length > MOST_COLUMNS) return query;
+  return { ...query, select: [...chosen, ...missing.map((field) => ({ field }))] };
+}
+
+/** A frame without the columns of the origin, where its query did not choose them itself. */
+export function withoutOrigin(frame, query) {
+  const chosen = query?.select ?? [];
+  const kept = frame.columns.map(({ name }) => !chosen.length || !ORIGIN.includes(name) || chosen.some((one) => (one.as ?? one.field) === name));
+  return kept.every(Boolean) ? frame : { ...frame, columns: frame.columns.filter((_, c) => kept[c]), data: frame.data.filter((_, c) => kept[c]) };
+}
+
+/** Where a row of a table comes from, as {href, text, label, menu}; null where it cannot be said. */
 export function originOf(frame, r, query, { lineage: addresses, from, to, open }) {
   if (!addresses || !query?.pipeline) return null;
   const column = (wanted) => frame.columns.findIndex(({ name }) => name === wanted);
   const payload = column("_payload"), index = column("_index");
-  if (payload >= 0 && index >= 0) return { href: addresses.payloadAddress(query.pipeline, frame.data[payload][r], frame.data[index][r]), text: "Raw", label: "The payload that this record was made of" };
+  if (payload >= 0 && index >= 0) return { href: addresses.payloadAddress(query.pipeline, frame.data[payload][r], frame.data[index][r]), text: "Raw", label: "The payload that this record was made of", menu: "Raw payload" };
   const point = frame.key.length ? pointOf(frame, r, { from, to, open }) : null;
-  return point && { href: addresses.recordsAddress(query, point), text: "Records", label: "The records behind this row" };
+  return point && { href: addresses.recordsAddress(query, point), text: "Records", label: "The records behind this row", menu: "Records behind this row" };
 }
 
 /** What a page hands to its tiles so that they lead there. */

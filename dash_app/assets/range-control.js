@@ -100,6 +100,7 @@ export function rangeControl({ onRange, onRefresh, onZone, keepZone }) {
 
   function choose(range) {
     menu.open(false);
+    menu.button.focus({ preventScroll: true });
     onRange(range);
   }
 

@@ -27,7 +27,8 @@ export function tileMenu(parent, label, items) {
       if (item.href) made.href = item.href;
       else made.type = "button";
       made.addEventListener("click", () => {
-        close();
+        // What opens a dialog gives the focus back to where it was.
+        close(Boolean(item.act));
         item.act?.();
       });
     }

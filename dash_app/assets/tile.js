@@ -5,6 +5,7 @@ import { make, write } from "./elements.js";
 import { download, fileName, toCsv } from "./export.js";
 import { knownZone } from "./format.js";
 import { interpolate, linksOf } from "./interpolate.js";
+import { withOrigin, withoutOrigin } from "./lineage.js";
 import { isRelative, resolveRange } from "./range.js";
 import { adoptStyles } from "./styles.js";
 import { readTheme, watchTheme } from "./theme-values.js";
@@ -47,6 +48,9 @@ export function pointsFor(kind, width) {
 
 /** Whether a query's rows are records, and not aggregates. */
 const asksForRecords = (query) => !query.every && !query.by?.length && !query.select?.some((each) => each.agg);
+
+/** Kinds in which one row of records is one thing to press. */
+const SHOWS_RECORDS = new Set(["table", "map"]);
 
 const same = (a, b) => JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
 
@@ -159,7 +163,8 @@ export class Tile {
     const { context } = this;
     const kind = this.tile.request ?? this.tile.kind;
     if (this.tile.kind === "table" && asksForRecords(query)) query.limit = this.pageSize;
-    const request = { kind, query: { ...query, ...this.asked }, timezone: context.timezone ?? Intl.DateTimeFormat().resolvedOptions().timeZone };
+    const traced = context.lineage && !context.fixed && SHOWS_RECORDS.has(this.tile.kind) && asksForRecords(query);
+    const request = { kind, query: { ...(traced ? withOrigin(query) : query), ...this.asked }, timezone: context.timezone ?? Intl.DateTimeFormat().resolvedOptions().timeZone };
     if (context.range) {
       request.range = part.shift ? { ...context.range, shift: part.shift } : context.range;
       request.points = this.points;
@@ -423,7 +428,7 @@ export class Tile {
     const { from, to } = this.window();
     const { context, tile } = this;
     return {
-      tile, theme: this.theme, zone: this.zone, from, to, open: this.relative && String(context.range.to).trim() === "now",
+      tile, theme: this.theme, zone: this.zone, from, to, now: this.frozen && this.relative ? this.frozen.to : Date.now() + this.skew, open: this.relative && String(context.range.to).trim() === "now",
       variables: context.variables ?? {}, filters: context.filters ?? [], annotations: this.annotations, asked: this.asked,
       frames: this.frames(), compare: this.shifted, zoom: context.zoom, zoomOut: context.zoomOut,
       hover: (at) => context.hover?.(at, this),
@@ -520,7 +525,7 @@ export class Tile {
 
   /** A table gives what is seen of it. */
   downloadCsv(frame = this.renderer?.shown?.() ?? this.store.frame(), name = "") {
-    download(`${fileName([this.name, name].filter(Boolean).join(" ") || "data")}.csv`, toCsv(frame));
+    download(`${fileName([this.name, name].filter(Boolean).join(" ") || "data")}.csv`, toCsv(withoutOrigin(frame, this.tile.query)));
   }
 
   downloadImage() {

@@ -183,6 +183,18 @@ class DashboardLine:
 
 
 @dataclass(frozen=True, slots=True)
+class DeletedDashboard:
+    """A dashboard that can still be brought back, until `kept_until`. `tiles`: how many it has."""
+
+    uid: str
+    title: str
+    folder: str
+    tiles: int
+    deleted_at: datetime
+    kept_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class DashboardVersion:
     """One saved state of a dashboard. `note`: why, in the words of who saved it. `document`: empty in long lists."""
 

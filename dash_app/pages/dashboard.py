@@ -49,6 +49,7 @@ class DashboardHandler(PageHandler):
             "uid": found.uid,
             "writes": writes,
             "alerts": workspace.principal.may("alerts.write"),
+            "reports": workspace.principal.may("sinks.write"),
             "me": str(workspace.principal.user),
             "timezone": preferred.timezone,
             "starred": starred,
@@ -60,6 +61,7 @@ class DashboardHandler(PageHandler):
             place,
             dashboard=found,
             document=document,
+            pairs=side_by_side(found.document.get("tiles", [])),
             travel=travel,
             facts=facts,
             kiosk=self.get_query_argument("kiosk", "") == "1",
@@ -127,6 +129,31 @@ def with_limits(document: Mapping[str, Any], limits: Mapping[str, Sequence[float
         return {**shown, "options": options | {"thresholds": known}}
 
     return {**document, "tiles": [tile(one) for one in document.get("tiles", [])]}
+
+
+def side_by_side(tiles: Sequence[Mapping[str, Any]]) -> set[int]:
+    """Places in a list of tiles of those that stand beside each other on a phone: single numbers that follow each other
+    in reading order, two by two; as `paired` of assets/dashboard/grid.js has them."""
+
+    def is_number(tile: Mapping[str, Any]) -> bool:
+        query = tile.get("query") or {}
+        return tile.get("kind") == "stat" and not query.get("by") and len(query.get("select") or ()) < 2
+
+    def place(number: int) -> tuple[float, float]:
+        at = tiles[number].get("gridPos") or {}
+        return at.get("y") or 0, at.get("x") or 0
+
+    found: set[int] = set()
+    waiting: int | None = None
+    for number in sorted(range(len(tiles)), key=place):
+        if not is_number(tiles[number]):
+            waiting = None
+        elif waiting is None:
+            waiting = number
+        else:
+            found |= {waiting, number}
+            waiting = None
+    return found
 
 
 def _standing(found: Dashboard) -> dict[str, Any]:

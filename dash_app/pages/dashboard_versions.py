@@ -68,7 +68,7 @@ class VersionsHandler(PageHandler):
         old = self._revision("from") or before
         for one in (old, new):
             if one not in known:
-                raise NotFound(f"revision {one} of this dashboard is not there")
+                raise NotFound(f"version {one} of this dashboard is not there")
         return min(old, new), max(old, new)
 
     def _revision(self, name: str) -> int | None:
@@ -76,7 +76,7 @@ class VersionsHandler(PageHandler):
         if not text:
             return None
         if not text.isascii() or not text.isdecimal() or len(text) > 9:
-            raise BadRequest(f"'{name}' is the number of a revision")
+            raise BadRequest(f"'{name}' is the number of a version")
         return int(text)
 
 

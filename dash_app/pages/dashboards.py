@@ -72,12 +72,14 @@ class DashboardsHandler(PageHandler):
             found = await self.workspace.dashboards(search=asked.search, tag=asked.tag, starred=asked.starred)
         else:
             found = every
+        writes = self.workspace.principal.may("dashboards.write")
         values = {
             "asked": asked,
             "folders": folders(found, asked.sort),
             "total": len(every),
             "found": len(found),
-            "writes": self.workspace.principal.may("dashboards.write"),
+            "writes": writes,
+            "deleted": await self.workspace.deleted_dashboards() if writes and not asked.filters else [],
         }
         if self.get_query_argument("part", "") == "list":
             self.set_header("Content-Type", "text/html; charset=utf-8")

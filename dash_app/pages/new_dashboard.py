@@ -46,7 +46,7 @@ class NewDashboard(Asked):
         super().__init__(workspace)
         self.actions = {
             "fields": self._fields,
-            "guess": self._guess,
+            "fitting": self._fitting,
             "document": self._document,
             "create": self._create,
         }
@@ -57,9 +57,9 @@ class NewDashboard(Asked):
     async def _fields(self, message: Message) -> list[dict[str, str]]:
         return [field(one) for one in await self._workspace.pipeline_fields(str(message.get("pipeline")))]
 
-    async def _guess(self, message: Message) -> dict[str, str]:
+    async def _fitting(self, message: Message) -> dict[str, dict[str, str]]:
         pipeline = await self._workspace.pipeline_id(str(message.get("pipeline")))
-        return await self._workspace.guess_fields(str(message.get("template")), pipeline)
+        return await self._workspace.fitting_templates(pipeline)
 
     async def _document(self, message: Message) -> dict[str, Any]:
         """What would be made, so that it can be looked at first."""

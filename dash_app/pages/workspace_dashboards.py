@@ -12,7 +12,7 @@ from dash_app.domain.dashboards import check_dashboard, pipelines_of
 from dash_app.domain.errors import BadRequest, Conflict, Invalid, NotFound
 from dash_app.domain.ids import as_uuid
 from dash_app.domain.mapping import parse_mapping
-from dash_app.domain.specs import Dashboard, DashboardLine, DashboardVersion, FieldSpec, Pipeline
+from dash_app.domain.specs import Dashboard, DashboardLine, DashboardVersion, DeletedDashboard, FieldSpec, Pipeline
 from dash_app.pages.desk import Desk
 from dash_app.pages.replayed import Travel
 from dash_app.pipelines import annotations as annotating
@@ -127,6 +127,10 @@ class DashboardDesk(Desk):
             "dashboards.write", lambda unit: documents.undelete_dashboard(unit, uid, self.principal)
         )
 
+    async def deleted_dashboards(self) -> list[DeletedDashboard]:
+        """Those that can still be brought back, the last that went first."""
+        return await self._read("dashboards.write", dashboards.deleted)
+
     # Versions -----------------------------------------------------------------------------------------------------
 
     async def dashboard_versions(self, uid: str, whole: int = 0) -> tuple[Dashboard, list[DashboardVersion]]:
@@ -210,9 +214,9 @@ class DashboardDesk(Desk):
     def dashboard_templates(self) -> list[Template]:
         return templates.all_templates()
 
-    async def guess_fields(self, template: str, pipeline: UUID) -> dict[str, str]:
-        """The pipeline's field for each input of a template, as far as names and types tell. Raises NotFound."""
-        return await self._read("dashboards.read", lambda unit: templates.guessed(unit, template, pipeline))
+    async def fitting_templates(self, pipeline: UUID) -> dict[str, dict[str, str]]:
+        """For each template the fields of a pipeline for its inputs, as far as their names tell."""
+        return await self._read("dashboards.read", lambda unit: templates.fitting(unit, pipeline))
 
     async def from_template(self, template: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         """A document from a template, not saved. `asked`: pipeline, fields, title. Raises NotFound, Invalid."""

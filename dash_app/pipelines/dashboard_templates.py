@@ -93,9 +93,11 @@ def template(name: str) -> Template:
     return found
 
 
-def guessed(unit: Unit, name: str, ref: Any) -> dict[str, str]:
-    """The field of a pipeline for each input of a template, as far as names and types tell."""
-    return guess(template(name), _mapping(unit, catalog.pipeline(unit, ref)).fields)
+def fitting(unit: Unit, ref: Any) -> dict[str, dict[str, str]]:
+    """For each template by its name: the fields of a pipeline for its inputs, as far as their names tell. Where one is
+    needed and not among them, the pipeline is about something else, or calls it something else."""
+    fields = _mapping(unit, catalog.pipeline(unit, ref)).fields
+    return {one.name: guess(one, fields, by_name=True) for one in all_templates()}
 
 
 def instantiate(unit: Unit, name: str, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,13 +119,14 @@ def instantiate(unit: Unit, name: str, asked: Mapping[str, Any]) -> dict[str, An
     return check_dashboard(filled)
 
 
-def guess(chosen: Template, fields: Sequence[FieldSpec]) -> dict[str, str]:
-    """As `guessed`, for the fields of a mapping. A field is taken once, by the first input that it suits."""
+def guess(chosen: Template, fields: Sequence[FieldSpec], *, by_name: bool = False) -> dict[str, str]:
+    """The field of a mapping for each input of a template. A field is taken once, by the first input that it suits. An
+    input that is needed takes the likeliest of its type where no name tells, unless `by_name` is asked for."""
     found: dict[str, str] = {}
     for one in chosen.inputs:
         free = [field for field in fields if field.type in one.types and field.name not in found.values()]
         match = next((field.name for word in one.guess for field in free if _means(field.name, word)), None)
-        if match is None and one.needed and free:
+        if match is None and one.needed and free and not by_name:
             metrics = [field for field in free if field.is_metric]
             match = (metrics or free)[0].name
         if match is not None:

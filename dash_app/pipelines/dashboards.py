@@ -61,7 +61,7 @@ def restore_version(
     except Invalid as error:
         problems = error.problems or (("", error.message),)
         raise Invalid(f"revision {revision} is not valid any more: {error.message}", problems=problems) from error
-    made = dashboards.update(unit, found, checked, author=author.email, note=f"Restored revision {revision}")
+    made = dashboards.update(unit, found, checked, author=author.email, note=f"Restored version {revision}")
     people.record(unit, author, author.team, "dashboard.restore", uid, {"revision": made.revision, "of": revision})
     return made
 

@@ -18,7 +18,7 @@ from dash_app.domain import ids
 from dash_app.domain.changes import DashboardChanged
 from dash_app.domain.dashboards import search_text
 from dash_app.domain.errors import Conflict, NotFound
-from dash_app.domain.specs import Dashboard, DashboardLine, DashboardVersion
+from dash_app.domain.specs import Dashboard, DashboardLine, DashboardVersion, DeletedDashboard
 from dash_app.storage.unit import Unit
 
 #: How long a deleted dashboard can be brought back.
@@ -151,6 +151,19 @@ def undelete(unit: Unit, uid: str) -> Dashboard:
         raise Conflict(f"there is another dashboard '{uid[:80]}' by now") from error
     unit.notify(DashboardChanged(str(dashboard)))
     return get(unit, uid)
+
+
+def deleted(unit: Unit) -> list[DeletedDashboard]:
+    """What `undelete` can bring back, the last that went first. Of several with one uid that is the last; one whose uid
+    another dashboard has by now is not among them."""
+    rows = unit.rows(
+        "SELECT uid, title, folder, tile_count, deleted_at FROM (SELECT DISTINCT ON (uid) * FROM dashboards "
+        "WHERE deleted_at > clock_timestamp() - %(kept)s ORDER BY uid, deleted_at DESC) d "
+        "WHERE NOT EXISTS (SELECT FROM dashboards n WHERE n.uid = d.uid AND n.deleted_at IS NULL) "
+        "ORDER BY deleted_at DESC LIMIT %(most)s",
+        {"kept": KEPT, "most": _AT_ONCE},
+    )
+    return [DeletedDashboard(*row, row[-1] + KEPT) for row in rows]
 
 
 def prune(unit: Unit, now: datetime) -> int:

@@ -78,7 +78,7 @@ async def test_every_save_is_a_version_that_can_be_read_compared_and_restored(ho
     fits("restore_dashboard_version", restored.json())
     assert (restored.json()["revision"], restored.json()["dashboard"]) == (3, document)
     note = (await house.call("GET", f"/dashboards/{uid}/versions/3")).json()["note"]
-    assert note == "Restored revision 1"
+    assert note == "Restored version 1"
 
 
 async def test_a_save_on_top_of_anothers_is_told_what_that_one_changed(house: House) -> None:
@@ -143,6 +143,9 @@ async def test_what_is_deleted_comes_back_whole_until_it_is_pruned(house: House)
     await house.call("POST", f"/dashboards/{uid}/annotations", {"time": "now", "text": "kept"})
     assert (await house.call("DELETE", f"/dashboards/{uid}", who="editor")).status_code == 204
     assert await found(house, "") == []
+    with house.app.database.team(house.teams["ours"]) as unit:
+        (gone,) = stored.deleted(unit)
+        assert (gone.uid, gone.title, gone.kept_until - gone.deleted_at) == (uid, "Weather", stored.KEPT)
     problem(await house.call("GET", f"/dashboards/{uid}/versions"), 404)
     back = await house.call("POST", f"/dashboards/{uid}/undelete", who="editor")
     fits("undelete_dashboard", back.json())
@@ -154,6 +157,8 @@ async def test_what_is_deleted_comes_back_whole_until_it_is_pruned(house: House)
     await house.call("DELETE", f"/dashboards/{uid}")
     await make(house, "Weather")
     problem(await house.call("POST", f"/dashboards/{uid}/undelete"), 409)
+    with house.app.database.team(house.teams["ours"]) as unit:
+        assert stored.deleted(unit) == []
     with house.app.database.ingest() as unit:
         now = datetime.now(UTC)
         assert stored.prune(unit, now) == 0

@@ -18,10 +18,11 @@ function textField(name, onPick) {
 }
 
 /**
- * @param {{variables: import("./variables.js").Variables, onChoose: (name: string, value: any) => void, onFilters: (filters: object[]) => void}} options
+ * @param {{variables: import("./variables.js").Variables, onChoose: (name: string, value: any) => void, onFilters: (filters: object[]) => void,
+ *   onGone?: () => void}} options `onGone`: the keyboard stood on the last filter, and nothing is left in this line
  * @returns {{element: HTMLElement, show: (filters: import("./state.js").Filter[]) => void, open: () => boolean, destroy: () => void}}
  */
-export function choicesBar({ variables, onChoose, onFilters }) {
+export function choicesBar({ variables, onChoose, onFilters, onGone = () => {} }) {
   const element = make("div", "choices");
   const fields = [];
   for (const [name, entry] of variables.entries) {
@@ -48,6 +49,10 @@ export function choicesBar({ variables, onChoose, onFilters }) {
     // A chip that somebody stands on with the keyboard is not made anew for nothing.
     if (JSON.stringify(filters) === drawn) return;
     drawn = JSON.stringify(filters);
+    // The one that the keyboard stands on is there again, or the one that took its place.
+    const focused = chips.getRootNode().activeElement;
+    const at = [...chips.children].findIndex((chip) => chip.contains(focused));
+    const part = focused?.className;
     chips.replaceChildren(...filters.map((filter, i) => {
       const value = filter.value === null ? "no value" : String(filter.value);
       const said = `${filter.field} ${filter.op === "=" ? "is" : "is not"} ${value}`;
@@ -71,6 +76,12 @@ export function choicesBar({ variables, onChoose, onFilters }) {
       clear.type = "button";
       clear.addEventListener("click", () => onFilters([]));
     }
+    if (at < 0) return;
+    const all = [...chips.querySelectorAll(".filter-chip")];
+    const chip = all[Math.min(at, all.length - 1)];
+    const next = chip ? (chip.querySelector(`.${part.split(" ")[0]}`) ?? chip.querySelector("button")) : element.querySelector("summary, input, button:not([hidden])");
+    next?.focus({ preventScroll: true });
+    if (!next) onGone();
   }
 
   return {

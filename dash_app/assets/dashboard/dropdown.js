@@ -34,6 +34,8 @@ export function dropdown({ className = "", label, items, opened } = {}) {
       if (item.current !== undefined) made.setAttribute("aria-current", String(item.current));
       made.addEventListener("click", () => {
         open(false);
+        // Before it is done: what opens a dialog gives the focus back to where it was.
+        if (item.act) button.focus({ preventScroll: true });
         item.act?.();
       });
     }

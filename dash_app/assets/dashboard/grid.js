@@ -7,6 +7,19 @@ import { Tile } from "../tile.js";
 /** Tiles in reading order, so that the phone's single column and the keyboard follow the eye. */
 export const readingOrder = (tiles) => [...tiles].sort((a, b) => (a.gridPos?.y ?? 0) - (b.gridPos?.y ?? 0) || (a.gridPos?.x ?? 0) - (b.gridPos?.x ?? 0));
 
+const isNumber = ({ kind, query }) => kind === "stat" && !query?.by?.length && !(query?.select?.length > 1);
+
+/** Tiles that stand beside each other on a phone: single numbers that follow each other, two by two. */
+export function paired(tiles) {
+  const found = new Set();
+  let waiting = null;
+  for (const tile of tiles) {
+    if (isNumber(tile) && waiting) found.add(waiting).add(tile);
+    waiting = isNumber(tile) && !waiting ? tile : null;
+  }
+  return found;
+}
+
 /** Put a box where its tile's document says. */
 export function place(box, { x = 0, y, w = 12, h = 6 } = {}) {
   const left = Math.min(11, Math.max(0, Math.trunc(x)));
@@ -37,11 +50,13 @@ export class Grid {
     this.empty?.remove();
     this.empty = null;
     let before = null;
+    const pairs = paired(wanted);
     for (const each of wanted) {
       const id = String(each.id);
       let tile = this.tiles.get(id);
       const box = tile?.element ?? document.createElement("section");
       place(box, each.gridPos);
+      box.toggleAttribute("data-pair", pairs.has(each));
       // Moving a node that is in place already would take away its focus.
       if (box.previousElementSibling !== before || box.parentNode !== this.element) before ? before.after(box) : this.element.prepend(box);
       before = box;
@@ -77,6 +92,11 @@ export class Grid {
     for (const [each, tile] of this.tiles) tile.element.classList.toggle("is-full", each === this.full);
     // It reaches from where the grid begins to the end of the window, whatever stands above.
     if (this.full) this.element.style.setProperty("--above", `${Math.round(this.element.getBoundingClientRect().top + scrollY)}px`);
+  }
+
+  /** The keyboard goes on at the tiles. */
+  focusFirst() {
+    this.element.querySelector(":scope > .tile")?.focus({ preventScroll: true });
   }
 
   /** Ids in reading order. */

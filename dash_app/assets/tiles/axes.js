@@ -124,18 +124,20 @@ export function tooltipElement({ title, rows, more = 0, note = "" }) {
 /**
  * Tooltip of a chart over time: values at that time, largest first, at most twelve. `entries`, one a series, say how its
  * values read; `place`: where a point keeps its value; `shift`: how far it is drawn right of its time (ms).
- * @param {{label: string, describe: (value: number, share?: number) => string, earlier?: boolean}[]} entries
+ * @param {{label: string, describe: (value: number, share?: number) => string, earlier?: boolean, piece?: boolean, note?: (at: number) => string}[]} entries
  */
 export function timeTooltip(entries, { zone, every, shift = 0, place = 1, share = -1 }) {
   return (params) => {
-    const list = (Array.isArray(params) ? params : [params]).filter((each) => each.value?.[place] != null);
+    // A piece that leads to a bucket that is cut off begins at a point that its line has already.
+    const seen = (each, all) => entries[each.seriesIndex]?.piece && all.some((other) => other !== each && !entries[other.seriesIndex]?.piece && other.seriesName === each.seriesName && !entries[other.seriesIndex]?.earlier && other.value?.[0] === each.value[0]);
+    const list = (Array.isArray(params) ? params : [params]).filter((each, _, all) => each.value?.[place] != null && !seen(each, all));
     if (!list.length) return "";
     const at = list[0].value[0] - shift;
     const rows = list
       .map((each) => {
         const entry = entries[each.seriesIndex];
         const part = share < 0 ? "" : ` (${formatNumber(each.value[share], { unit: "percent", decimals: 1 })})`;
-        return { sort: each.value[place], color: each.color, name: entry.label, paler: entry.earlier, value: entry.describe(each.value[place]) + part };
+        return { sort: each.value[place], color: each.color, name: entry.label, paler: entry.earlier, value: [entry.describe(each.value[place]) + part, entry.note?.(at)].filter(Boolean).join(" ") };
       })
       // What was earlier stands below all that is now.
       .sort((a, b) => Number(a.paler ?? false) - Number(b.paler ?? false) || b.sort - a.sort);

@@ -11,7 +11,8 @@ import { collect, highest, legendOf, MOST_SERIES, stackOf, sums } from "./series
 export const needs = "at least one number, and a time (`every`) or a group (`by`)";
 /** What was chosen by a click stands out among the others. */
 export const pales = true;
-export const compares = (tile, wanted) => (tile.query?.every ? wanted : null);
+/** Shares of a whole have no height that could be compared. */
+export const compares = (tile, wanted) => (tile.query?.every && tile.options?.stacked !== "percent" ? wanted : null);
 
 export function lacks(frame) {
   const { time, dimensions, values } = roles(frame);
@@ -19,7 +20,14 @@ export function lacks(frame) {
   return time < 0 && !dimensions.length && values.length < 2 ? "A time or a group" : null;
 }
 
+const CUT = 0.45; // how pale a bar is whose bucket is cut off
 const ROW = 24; // height of a lying bar with its air
+
+/** What is said of a bar whose bucket is cut off. */
+function noteOf({ points, cut }) {
+  const known = points.filter(([, value]) => value !== null);
+  return (at) => (cut.last && at === known.at(-1)[0] ? "so far" : cut.first && at === known[0][0] ? "in part" : "");
+}
 
 /** @type {typeof import("../tiles.js").options} */
 export function options(tile, frame, theme, size) {
@@ -35,10 +43,11 @@ function bucketOf(frame, list) {
 }
 
 /**
- * A bar from its own ends: `[middle, bottom, top, value, start, end]`. The library's bar series knows no bucket ends,
+ * A bar from its own ends: `[middle, bottom, top, value, start, end, height,
+ * cut off]`. The library's bar series knows no bucket ends,
  * widens the time axis by half a bar, and does not stack over an axis of numbers.
  */
-const renderBar = ({ earlier, words, font, ink }) => (params, api) => {
+const renderBar = ({ earlier, opacity, words, font, ink }) => (params, api) => {
   const [left, low] = api.coord([api.value(4), api.value(1)]);
   const [right, high] = api.coord([api.value(5), api.value(2)]);
   const air = right - left > 4 ? Math.min(2, (right - left) * 0.14) : 0;
@@ -50,7 +59,7 @@ const renderBar = ({ earlier, words, font, ink }) => (params, api) => {
   const color = api.visual("color");
   // What was earlier is a line at its height, over the bar of now.
   if (earlier) return { type: "rect", shape: { ...shape, y: high - 1, height: 2 }, style: { fill: ink, opacity: 0.9 } };
-  const bar = { type: "rect", shape, style: { fill: color, opacity: api.visual("opacity") } };
+  const bar = { type: "rect", shape, style: { fill: color, opacity: opacity * (api.value(7) ? CUT : 1) } };
   const text = words?.(api.value(3)) ?? "";
   if (!text || width < text.length * 5.5) return bar;
   const inside = { text, font: `11px ${font}`, fill: ink, align: "center", verticalAlign: "bottom", x: x + width / 2, y: Math.min(low, high) - 2 };
@@ -59,12 +68,12 @@ const renderBar = ({ earlier, words, font, ink }) => (params, api) => {
 
 function overTime(tile, frame, theme, size) {
   const wanted = tile.options ?? {};
-  const { shown: all, left } = collect(tile, frame, theme, size);
+  const { shown: all, totals, left } = collect(tile, frame, theme, size);
   const shown = all.filter((each) => !each.earlier);
   const stack = stackOf(wanted.stacked, shown.length > 1 ? "normal" : "none");
   const stacked = stack !== "none";
   // Beside a stack an earlier stack would be a tangle: only its height is shown.
-  const earlier = stacked && shown.length > 1 ? [] : all.filter((each) => each.earlier);
+  const earlier = stacked && shown.length > 1 ? (stack === "percent" ? [] : totals) : all.filter((each) => each.earlier);
   const every = bucketOf(frame, shown);
   const hidden = size.hidden ?? new Set();
   const visible = shown.filter((each) => !hidden.has(each.name));
@@ -76,21 +85,23 @@ function overTime(tile, frame, theme, size) {
   const list = [...shown, ...earlier];
   const series = list.map((each, i) => {
     const place = visible.findIndex((other) => other.name === each.name);
-    const data = place < 0 ? [] : each.points.filter(([, value]) => value !== null).map(([at, raw]) => {
+    const known = each.points.filter(([, value]) => value !== null);
+    const data = place < 0 && !each.total ? [] : known.map(([at, raw], n) => {
       const middle = at + every / 2;
+      if (each.total) return [middle, 0, raw, raw, at, at + every, raw, 0];
       const value = whole ? (100 * raw) / (whole.get(at) || 1) : raw;
-      if (!stacked) return [middle, 0, value, raw, at + (every * place) / visible.length, at + (every * (place + 1)) / visible.length];
+      const cut = Number(!whole && ((each.cut.first && n === 0) || (each.cut.last && n === known.length - 1)));
+      if (!stacked) return [middle, 0, value, raw, at + (every * place) / visible.length, at + (every * (place + 1)) / visible.length, value, cut];
       // Negative values pile up below nought.
       const pile = value < 0 ? downs : ups;
       const bottom = pile.get(at) ?? 0;
       pile.set(at, bottom + value);
-      return [middle, bottom, bottom + value, raw, at, at + every, value];
+      return [middle, bottom, bottom + value, raw, at, at + every, value, cut];
     });
     return {
       id: each.id, name: each.name, type: "custom", color: each.color, data, clip: wanted.values !== "show",
-      renderItem: renderBar({ earlier: each.earlier, words: stacked ? null : words(each), font: theme.font, ink: theme.text2 }),
+      renderItem: renderBar({ earlier: each.earlier, opacity: each.dashed ? 0.55 : 1, words: stacked ? null : words(each), font: theme.font, ink: theme.text2 }),
       encode: { x: 0, y: [1, 2], tooltip: 3 },
-      itemStyle: { opacity: each.dashed ? 0.55 : 1 },
       z: each.earlier ? 3 : 2,
       markLine: i === 0 ? lines : undefined,
     };
@@ -107,9 +118,9 @@ function overTime(tile, frame, theme, size) {
   return {
     ...result,
     ...(wanted.values === "show" ? { grid: { ...result.grid, top: 20 } } : {}),
-    tooltip: { ...result.tooltip, trigger: "axis", formatter: timeTooltip(list, { zone: size.zone, every, shift: every / 2, place: 3, ...(whole ? { share: 6 } : {}) }) },
+    tooltip: { ...result.tooltip, trigger: "axis", formatter: timeTooltip(list.map((each) => ({ ...each, note: noteOf(each) })), { zone: size.zone, every, shift: every / 2, place: 3, ...(whole ? { share: 6 } : {}) }) },
     xAxis: timeAxis(theme, { ...size, from, to }),
-    yAxis: [valueAxis(theme, { unit, zero: true, length: size.height, top: whole ? 100 : highest([...visible, ...earlier], stacked), max: whole ? 100 : null })],
+    yAxis: [valueAxis(theme, { unit, zero: true, length: size.height, top: whole ? 100 : Math.max(highest(visible, stacked), highest(earlier, false)), max: whole ? 100 : null })],
     series,
     facts: {
       unit: headUnit(shown.map((each) => each.unit)), left, time: true, middle: every / 2, kind: wanted.legend ?? "last",

@@ -53,8 +53,8 @@ export class Chart {
   draw(frame, context, again = false) {
     this.frame = frame;
     this.context = context;
-    const { from, to, zone, frames, compare, filters } = context;
-    const size = { width: this.canvas.clientWidth, height: this.canvas.clientHeight, from, to, zone, order: this.order, hidden: this.hidden, frames, compare, filters, view: this.view };
+    const { from, to, now, zone, frames, compare, filters } = context;
+    const size = { width: this.canvas.clientWidth, height: this.canvas.clientHeight, from, to, now, zone, order: this.order, hidden: this.hidden, frames, compare, filters, view: this.view };
     if (!size.width || !size.height) return null;
     const { facts, ...options } = this.make(context.tile, frame, context.theme, size);
     this.facts = facts;

@@ -34,6 +34,7 @@ export class PointMenu {
   open(x, y, { title, label: spoken = "What to do with this point", items }) {
     this.close();
     if (!items.length) return false;
+    this.before = this.parent.getRootNode().activeElement;
     this.element = make("div", "menu point-menu", this.parent);
     this.element.setAttribute("role", "dialog");
     this.element.setAttribute("aria-label", spoken);
@@ -65,8 +66,11 @@ export class PointMenu {
 
   close() {
     if (!this.element) return;
+    const held = this.element.contains(this.parent.getRootNode().activeElement);
     this.element.remove();
     this.element = null;
+    // To where the keyboard was; where that was nowhere, to the tile.
+    if (held) (this.before?.isConnected && this.before !== document.body ? this.before : this.parent.closest(".tile"))?.focus({ preventScroll: true });
     removeEventListener("pointerdown", this.outside);
     removeEventListener("keydown", this.outside);
   }

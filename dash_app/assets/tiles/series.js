@@ -4,6 +4,7 @@
 import { formatNumber } from "../format.js";
 import { roles, seriesOf } from "../frame.js";
 import { thresholdColor } from "../theme-values.js";
+import { cutOff, growingColumns } from "./cut.js";
 
 /** More of them than this cannot be told apart; the legend says how many were left out. */
 export const MOST_SERIES = 40;
@@ -19,9 +20,10 @@ export function lacksSeries(frame) {
 
 /**
  * @typedef {{id: string, name: string, label: string, unit: string, color: string, dashed: boolean, paler: boolean, right: boolean,
- *   steps: boolean, earlier: boolean, by: Record<string, any>, every: number | null, points: [number, number | null][],
+ *   steps: boolean, earlier: boolean, cut: {first: boolean, last: boolean}, by: Record<string, any>, every: number | null, points: [number, number | null][],
  *   describe: (value: number) => string}} Series `points`: at times moved to where they are drawn
- * @returns {{shown: Series[], left: number, sides: boolean}} `left`: how many were not taken
+ * @returns {{shown: Series[], totals: Series[], left: number, sides: boolean}} `totals`: what was earlier, all of it together, one for each axis;
+ *   `left`: how many were not taken
  */
 export function collect(tile, frame, theme, size) {
   const wanted = tile.options ?? {};
@@ -31,6 +33,7 @@ export function collect(tile, frame, theme, size) {
   const before = [];
   for (const each of frames) {
     const list = seriesOf(each.frame);
+    const growing = growingColumns(each.query ?? tile.query);
     for (const series of list) {
       const parts = each.name && list.length === 1 ? [each.name] : [each.name, series.name];
       let name = several || each.name ? parts.filter(Boolean).join(" · ") : series.name;
@@ -40,7 +43,8 @@ export function collect(tile, frame, theme, size) {
       }
       // Two queries may well have a column of the same name.
       for (let n = 2; now.has(name); n += 1) name = `${parts.filter(Boolean).join(" · ")} (${n})`;
-      now.set(name, { ...series, name, every: each.frame.every });
+      const cut = growing.has(series.column) ? cutOff(series.points, each.frame, size) : { first: false, last: false };
+      now.set(name, { ...series, name, every: each.frame.every, cut });
     }
   }
   const order = size.order ?? [];
@@ -64,9 +68,26 @@ export function collect(tile, frame, theme, size) {
   const earlier = dressed.flatMap((series) => {
     const found = before.find((each) => each.name === series.name);
     if (!found) return [];
-    return [{ ...series, id: `${series.name}\u0000earlier`, label: `${series.label}, ${words}`, earlier: true, every: found.every, points: found.points.map(([at, value]) => [at + found.shift, value]) }];
+    return [{ ...series, id: `${series.name}\u0000earlier`, label: `${series.label}, ${words}`, earlier: true, cut: { first: false, last: false }, every: found.every, points: found.points.map(([at, value]) => [at + found.shift, value]) }];
   });
-  return { shown: [...dressed, ...earlier], left: now.size - kept.length, sides: dressed.some((each) => each.right) && dressed.some((each) => !each.right) };
+  return { shown: [...dressed, ...earlier], totals: earlierTotals(before, dressed, size.hidden ?? new Set(), words, theme), left: now.size - kept.length, sides: dressed.some((each) => each.right) && dressed.some((each) => !each.right) };
+}
+
+/** What was earlier as one line: beside a stack a second one would be a tangle, but its height can be compared. */
+function earlierTotals(before, dressed, hidden, words, theme) {
+  const sides = new Map();
+  for (const series of before) {
+    if (hidden.has(series.name)) continue;
+    const like = dressed.find((each) => each.name === series.name) ?? dressed[0];
+    if (!like) continue;
+    const side = sides.get(like.right) ?? { like, every: series.every, sums: new Map() };
+    sides.set(like.right, side);
+    for (const [at, value] of series.points) if (value !== null) side.sums.set(at + series.shift, (side.sums.get(at + series.shift) ?? 0) + value);
+  }
+  return [...sides].map(([right, { like, every, sums: found }]) => ({
+    ...like, id: `\u0000total ${right}`, name: `\u0000total ${right}`, label: `All of it, ${words}`, color: theme.text2, right, every,
+    earlier: true, total: true, dashed: false, steps: false, by: {}, cut: { first: false, last: false }, points: [...found].sort(([a], [b]) => a - b),
+  }));
 }
 
 /** Give all series the same times, null where one has none: stacking goes by position. */

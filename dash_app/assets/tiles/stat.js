@@ -1,5 +1,5 @@
 // One number, large: its unit small beside it, below it how it changed and, where the frame has a series, its shape as a
-// sparkline, over the shape of the time it is compared with. With `by` columns there is one such number a group. Colour
+// sparkline of whole buckets, over the shape of the time it is compared with. With `by` columns there is one such number a group. Colour
 // comes from thresholds, and the change's from which way is better.
 
 import { readable } from "../color.js";
@@ -7,6 +7,7 @@ import { make, write } from "../elements.js";
 import { formatNumber, formatFullTime, numberParts, NONE } from "../format.js";
 import { beatOf, label, roles, seriesOf } from "../frame.js";
 import { thresholdColor, thresholdFor } from "../theme-values.js";
+import { cutOff, growingColumns, wholePoints } from "./cut.js";
 import { valueAt } from "./legend.js";
 import { filterItems, PointMenu } from "./point-menu.js";
 import { EARLIER } from "./series.js";
@@ -29,7 +30,7 @@ export function figures(frame) {
   if (time >= 0) {
     return seriesOf(frame).map((series) => {
       const known = series.points.filter(([, value]) => value !== null).at(-1);
-      return { name: series.name, unit: series.unit, value: known?.[1] ?? null, at: known?.[0] ?? null, by: series.by, points: series.points };
+      return { name: series.name, unit: series.unit, column: series.column, value: known?.[1] ?? null, at: known?.[0] ?? null, by: series.by, points: series.points };
     });
   }
   const found = [];
@@ -93,6 +94,19 @@ export function change(figure, earlier, wanted, zone) {
   return { text: `${by > 0 ? "↑ +" : "↓ "}${size} vs ${earlier.short}`, title, way: Math.sign(by) };
 }
 
+/**
+ * A figure of whole buckets: what is counted or summed is not held against the others while its bucket fills, nor is the
+ * first one, of which a part lies before the range. `soFar`: the number itself is of a bucket that still fills.
+ */
+export function wholeFigure(figure, frame, query, context) {
+  if (!figure.points || !growingColumns(query).has(figure.column)) return figure;
+  const known = figure.points.filter(([, value]) => value !== null);
+  const cut = cutOff(known, frame, context);
+  const points = wholePoints(known, cut);
+  if (!cut.first && !cut.last) return figure;
+  return { ...figure, value: points.at(-1)[1], at: points.at(-1)[0], points, soFar: cut.last };
+}
+
 /** What a figure is compared with, or null. */
 function before(figure, frames, wanted, compare) {
   if (compare) {
@@ -149,12 +163,14 @@ export function renderer(body) {
   }
 
   function sparkline(parts, figure, then, frame, wanted) {
-    const within = figure.points && wanted.sparkline !== false ? extent(figure.points, then?.points ?? []) : null;
+    const [first, last] = [figure.points?.[0]?.[0], figure.points?.at(-1)?.[0]];
+    const earlier = then?.points?.filter(([at]) => figure.soFar === undefined || (at >= first && at <= last)) ?? [];
+    const within = figure.points && wanted.sparkline !== false ? extent(figure.points, earlier) : null;
     const drawn = within && sparkPath(figure.points, frame.every, within);
     parts.spark.toggleAttribute("hidden", !drawn);
     if (!drawn) return;
     parts.path.setAttribute("d", drawn);
-    parts.then.setAttribute("d", (then?.points && sparkPath(then.points, frame.every, within)) || "");
+    parts.then.setAttribute("d", sparkPath(earlier, frame.every, within) || "");
     parts.area.setAttribute("d", drawn.split("M").filter(Boolean).map((run) => {
       const xs = run.split("L").map((point) => point.split(" ")[0]);
       return `M${run}L${xs.at(-1)} 32L${xs[0]} 32Z`;
@@ -185,13 +201,17 @@ export function renderer(body) {
         parts.box.style.setProperty("--ground", ground ? color : "");
         parts.box.style.setProperty("--ink", ground ? readable(color, "#ffffff", "#101216") : "");
         parts.number.style.color = ground ? "" : color;
-        const then = number === NONE ? null : before(figure, frames, wanted, compare);
-        const { text, title, way } = change(figure, then, wanted, zone);
+        const full = wholeFigure(figure, frame, context.tile?.query, context);
+        // An earlier period is cut off where this one is: those two can be held against each other as they are.
+        const told = compare ? figure : full;
+        const then = number === NONE ? null : before(told, frames, wanted, compare);
+        const { text: changed, title, way } = change(told, then, wanted, zone);
+        const text = told.soFar ? [`so far · last full ${formatNumber(told.value, { unit, decimals: wanted.decimals, compact: large })}`, changed].filter(Boolean).join(" ") : changed;
         write(parts.delta, text);
         parts.delta.title = title;
         const good = { up: 1, down: -1 }[wanted.better];
         parts.delta.dataset.way = !good || !way ? "" : way === good ? "good" : "bad";
-        sparkline(parts, figure, then, frame, wanted);
+        sparkline(parts, full, then, frame, wanted);
         if (grid.children[i] !== parts.box) grid.append(parts.box);
         return [list.length > 1 ? figure.name : "", number, shown, text].filter(Boolean).join(" ");
       });

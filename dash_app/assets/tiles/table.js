@@ -163,7 +163,8 @@ export function table(body, tile) {
     if (!column || value === undefined) return;
     const by = ["text", "boolean"].includes(column.type) && !column.name.startsWith("_") ? { [column.name]: value } : {};
     const fields = Object.fromEntries(frame.columns.map((each, i) => [`__field:${each.name}`, frame.data[i][r] ?? ""]));
-    const items = [...filterItems(by, context.filter), ...(context.links?.({ ...fields, __value: value ?? "" }) ?? [])];
+    const origin = originOf(frame, r, context.tile?.query ?? tile.query, context);
+    const items = [...(origin ? [{ text: origin.menu, href: origin.href }] : []), ...filterItems(by, context.filter), ...(context.links?.({ ...fields, __value: value ?? "" }) ?? [])];
     const box = body.getBoundingClientRect();
     menu.open(event.clientX - box.left, event.clientY - box.top, { title: `${column.name}: ${label(value)}`, items });
   }

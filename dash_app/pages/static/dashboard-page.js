@@ -14,6 +14,7 @@ import { lineage } from "./lineage.js";
 import { act, complain } from "./page.js";
 import { resolveRange, SHIFTS } from "./range.js";
 import { toast } from "./shell.js";
+import { comparesWith, WITHOUT_QUERY } from "./tiles.js";
 
 const read = (id) => JSON.parse(document.querySelector(id).textContent);
 const place = (id) => document.querySelector(id);
@@ -57,11 +58,19 @@ const icon = (path) => {
   return svg;
 };
 
+/** Which tiles have nothing to show of an earlier time: what is no course, and shares of a whole. */
+function notCompared() {
+  const left = (view.definition.tiles ?? []).filter((tile) => !WITHOUT_QUERY.has(tile.kind) && comparesWith(tile, "1d") === null);
+  const names = left.map((tile) => tile.title || tile.kind);
+  return left.length ? [null, { note: `Not compared: ${names.slice(0, 3).join(", ")}${names.length > 3 ? ` and ${names.length - 3} more` : ""}` }] : [];
+}
+
 const compare = dropdown({
   className: "compare", label: "Compare with",
   items: () => [
     { text: "No comparison", act: () => view.set({ compare: null }), current: view.state.compare === null },
     ...SHIFTS.map(([shift, text]) => ({ text, act: () => view.set({ compare: shift }), current: view.state.compare === shift })),
+    ...notCompared(),
   ],
 });
 const compared = make("span", "", compare.button);
@@ -70,7 +79,7 @@ notes = annotations(view, { uid: facts.uid, writes: facts.writes });
 notes.menu.button.classList.add("icon");
 notes.menu.button.title = "Annotations";
 notes.menu.button.append(icon("M4 14V2.500M4 3h8l-2 2.700L12 8.500H4"));
-const share = shareMenu(view, { kiosk: () => kiosk.set(true), versions: `/dashboards/${encodeURIComponent(facts.uid)}/versions` });
+const share = shareMenu(view, { kiosk: () => kiosk.set(true), versions: `/dashboards/${encodeURIComponent(facts.uid)}/versions`, report: facts.reports ? `/reports?${new URLSearchParams({ dashboard: facts.uid })}` : undefined });
 share.button.classList.add("icon");
 share.button.title = "Share and more";
 share.button.append(icon("M8 9.500v-7M5.200 5L8 2.200 10.800 5M4.500 7.500H3v6h10v-6h-1.500"));

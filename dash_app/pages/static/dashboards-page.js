@@ -34,7 +34,9 @@ async function show(wanted) {
     const answer = await fetch(`${wanted}${wanted.includes("?") ? "&" : "?"}part=list`, { signal });
     if (answer.redirected || !answer.ok) return void (location.href = wanted);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const opened = list.querySelector("[data-deleted]")?.open;
     list.replaceChildren(...page.body.children);
+    if (opened) list.querySelector("[data-deleted]")?.setAttribute("open", "");
     list.classList.remove("is-stale");
     ready();
   } catch (error) {
@@ -166,7 +168,7 @@ async function move({ uid, title, folder }) {
   toast(now ? `“${title}” is in ${now}.` : `“${title}” is in no folder.`, { undo: () => act("/dashboards/list/move", { uid, folder: before }).then(reload).catch(complain) });
 }
 
-const ACTS = { copy, move, delete: remove };
+const ACTS = { copy, move, delete: remove, undelete: ({ uid }) => undelete(uid) };
 
 list?.addEventListener("click", (event) => {
   const target = event.target instanceof Element ? event.target : null;
@@ -183,7 +185,8 @@ list?.addEventListener("click", (event) => {
   if (!button) return;
   const row = rowOf(button);
   const { uid, title, folder } = row.dataset;
-  button.closest("details").open = false;
+  const menu = button.closest(".row-menu");
+  if (menu) menu.open = false;
   ACTS[button.dataset.act]({ uid, title, folder: folder ?? "" }).catch(complain);
 });
 

@@ -63,7 +63,7 @@ if (told) {
   sessionStorage.removeItem("dash-restored");
   const { uid: whose, revision, made, before } = JSON.parse(told);
   if (whose === uid && made === Number(newest)) {
-    toast(`Revision ${revision} is the newest again, as ${made}.`, {
+    toast(`Version ${revision} is the newest again, as ${made}.`, {
       seconds: 12,
       undo: () => restore(before, made).then(() => location.reload()).catch(complain),
     });

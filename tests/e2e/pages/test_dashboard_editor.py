@@ -220,6 +220,7 @@ def test_two_who_save_see_what_differs_and_keep_both(house: House, opened: Opene
     expect(dialog.locator("[data-part='tile 3']")).to_contain_text("title: The course of it")
     expect(dialog.locator("[data-part='tile 1']")).to_contain_text("title: Warmth")
     dialog.get_by_role("button", name="Merge both").click()
+    expect(page.locator(".banner")).to_have_count(0)
     page.get_by_role("button", name="All tiles").click()
     expect(cell(page, "The course of it")).to_have_count(1)
     save(page, 3)

@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
-from tests.e2e.pages.conftest import Browser, House
+from tests.e2e.pages.conftest import House
 
 #: A Monday in Oslo, a day after the clocks went forward.
 NOW = "Date.parse('2026-03-30T10:30:00Z')"

@@ -180,6 +180,7 @@ def test_a_click_on_a_value_filters_everything(house: House, opened: Opened) -> 
     assert asked(page) == {"filter": ["site:Oslo"]}
     chip.get_by_role("button", name="Show everything but this").click()
     expect(chip).to_have_text("site≠Oslo×")
+    expect(chip.get_by_role("button", name="Show this alone")).to_be_focused()
     expect(tile(page, 3).locator("canvas")).to_be_visible()
     page.wait_for_function("() => dashboard.tile(3).store.frame().data[0].join() === 'Bergen'")
     page.reload()

@@ -106,6 +106,14 @@ def test_a_rows_menu_moves_copies_deletes_and_takes_it_back(house: House, opened
     expect(row(page, "Shop (copy)")).to_have_count(0)
     page.locator(".toast", has_text="is deleted").get_by_role("button", name="Undo").click()
     expect(row(page, "Shop (copy)")).to_have_count(1)
+    # Whoever comes later finds it among what was deleted.
+    choose(page, "Shop (copy)", "Delete")
+    expect(row(page, "Shop (copy)")).to_have_count(0)
+    page.reload()
+    page.locator("[data-deleted] > summary").click()
+    page.get_by_role("button", name="Restore Shop (copy)").click()
+    expect(row(page, "Shop (copy)")).to_have_count(1)
+    expect(page.locator("[data-deleted]")).to_have_count(0)
     with house.app.database.team(house.team) as unit:
         assert stored.get(unit, "shop_copy").revision == 1
         found = stored.get(unit, "shop")
@@ -122,20 +130,20 @@ def test_versions_are_compared_and_restored(house: House, opened: Opened) -> Non
     expect(states.nth(1)).to_contain_text(f"One site {HOSTILE}")
     changes = page.locator("[data-changes]")
     expect(changes).to_contain_text("3 × 3 at column 0, row 0")
-    page.get_by_label("Compare from revision 1").check()
-    expect(changes.locator("h2")).to_have_text("Revision 1 → 3")
+    page.get_by_label("Compare from version 1").check()
+    expect(changes.locator("h2")).to_have_text("Version 1 → 3")
     expect(changes.locator(".change-rows > li").nth(2)).to_contain_text(f"query.where site = '{HOSTILE}'")
     assert page.url.endswith("?from=1&to=3")
     page.reload()
-    expect(changes.locator("h2")).to_have_text("Revision 1 → 3")
+    expect(changes.locator("h2")).to_have_text("Version 1 → 3")
     states.nth(2).get_by_role("button", name="Restore").click()
-    expect(page.locator(".toast")).to_contain_text("Revision 1 is the newest again, as 4.")
+    expect(page.locator(".toast")).to_contain_text("Version 1 is the newest again, as 4.")
     expect(states).to_have_count(4)
     with house.app.database.team(house.team) as unit:
         assert "where" not in stored.get(unit, "weather").document["tiles"][0]["query"]
     page.locator(".toast").get_by_role("button", name="Undo").click()
     expect(states).to_have_count(5)
-    expect(states.nth(0)).to_contain_text("Restored revision 3")
+    expect(states.nth(0)).to_contain_text("Restored version 3")
     # Somebody else's save in between is not thrown away.
     with house.app.database.team(house.team) as unit:
         dashboards.update_dashboard(unit, "weather", document("Weather 2"), house.who)

@@ -244,6 +244,85 @@ def test_a_query_stays_whole_while_it_is_edited(page: Page) -> None:
     assert list(edits(page, "return m.tidy({limit: 5, where: '', pipeline: 'p', select: []})")) == ["pipeline", "limit"]
 
 
+MEASURED = [
+    {"name": "temp", "type": "number", "unit": "°C"},
+    {"name": "low", "type": "number", "unit": "°C"},
+    {"name": "wind", "type": "number", "unit": "m/s"},
+    {"name": "site", "type": "text", "unit": ""},
+]
+
+
+def test_what_a_tile_says_of_a_field_goes_along_with_the_field(page: Page) -> None:
+    body = """
+        const typeOf = (name) => value.fields.find((one) => one.name === name)?.type;
+        const after = m.setMeasure(value.tile.query, 0, value.change, typeOf);
+        return m.followMeasure({...value.tile, query: after}, value.tile.query, after, 0, value.fields)
+    """
+    tile = {
+        "title": "Temp by site",
+        "query": {"pipeline": "weather", "select": [{"field": "temp", "agg": "avg", "as": "temp"}], "by": ["site"]},
+        "options": {
+            "unit": "°C",
+            "decimals": 1,
+            "series": {"temp": {"unit": "°C", "color": "red"}},
+            "columns": [{"field": "temp", "title": "Warm", "unit": "°C", "color": "bar"}, {"field": "site"}],
+        },
+    }
+
+    def changed(change: dict[str, Any], of: dict[str, Any] = tile) -> dict[str, Any]:
+        made: dict[str, Any] = run(page, "query-edits.js", body, {"tile": of, "change": change, "fields": MEASURED})
+        return made
+
+    # Another unit: the one of before is true no more, neither of the tile nor of the column.
+    wind = changed({"field": "wind"})
+    assert wind["query"]["select"] == [{"field": "wind", "agg": "avg", "as": "wind"}]
+    assert wind["title"] == "Wind by site"
+    assert wind["options"] == {
+        "decimals": 1,
+        "series": {"wind": {"color": "red"}},
+        "columns": [{"field": "wind", "color": "bar"}, {"field": "site"}],
+    }
+    # The same unit stays; so does a title in somebody's own words, and all that is said of a column that only got a name.
+    assert changed({"field": "low"})["options"]["unit"] == "°C"
+    assert changed({"field": "wind"}, {**tile, "title": "Outside"})["title"] == "Outside"
+    named = changed({"as": "warm"})
+    assert named["title"] == "Temp by site"
+    assert named["options"]["columns"][0] == {"field": "warm", "title": "Warm", "unit": "°C", "color": "bar"}
+    assert named["options"]["series"] == {"warm": {"unit": "°C", "color": "red"}}
+    # What is counted has no unit; and what was counted is called records no more.
+    assert "unit" not in changed({"agg": "count"})["options"]
+    counted = {"query": {"select": [{"agg": "count", "as": "records"}]}, "options": {}}
+    assert changed({"field": "temp", "agg": "avg"}, counted)["query"]["select"][0]["as"] == "temp"
+    # A point on a map is coloured by the column that stands there now.
+    mapped = {"query": {"select": [{"field": "temp"}]}, "options": {"value": "temp", "unit": "°C"}}
+    assert changed({"field": "wind"}, mapped)["options"] == {"value": "wind"}
+
+
+def test_a_variable_is_called_after_its_field_until_it_is_used(page: Page) -> None:
+    body = "return m.withField(value.document, 0, {pipeline: 'weather', field: value.field})"
+
+    def document(name: str, where: str = "") -> dict[str, Any]:
+        variable: dict[str, Any] = {"name": name, "type": "query", "query": {"pipeline": "weather", "field": "site"}}
+        variable |= {"includeAll": True, "current": "Oslo"}
+        other = {"name": "region", "type": "text"}
+        return {"tiles": [{"query": {"where": where}}], "templating": {"list": [variable, other]}}
+
+    def first(document: dict[str, Any], field: str) -> dict[str, Any]:
+        made: dict[str, Any] = run(page, "variable-edits.js", body, {"document": document, "field": field})
+        assert made["templating"]["list"][1] == {"name": "region", "type": "text"}
+        first: dict[str, Any] = made["templating"]["list"][0]
+        return first
+
+    made = first(document("site"), "Kind of day")
+    assert (made["name"], made["query"]["field"], made["current"]) == ("kind_of_day", "Kind of day", "$__all")
+    assert first(document("site"), "region")["name"] == "region_2"
+    # One with a name of its own, and one that a tile asks for, keep theirs.
+    assert first(document("place"), "kind")["name"] == "place"
+    assert first(document("site", "site in $site"), "kind")["name"] == "site"
+    assert first(document("site", "site = '${site}'"), "kind")["name"] == "site"
+    assert first(document("site", "site = $sites"), "kind")["name"] == "kind"
+
+
 def test_aggregates_are_those_that_a_type_takes(page: Page) -> None:
     taken = edits(
         page, "return ['number', 'text', 'boolean', ''].map((type) => m.aggregatesFor(type).map(([name]) => name))"

@@ -327,3 +327,76 @@ def test_another_version_of_a_tile_is_drawn_with_the_rows_that_are_there(open_pa
     assert page.evaluate("tiles[0].element.dataset.kind") == "bar"
     page.evaluate("tiles[0].setParameters({variables: {site: 'Bergen'}})")
     expect(page.locator(".tile h3").first).to_have_text("Now Bergen")
+
+
+COUNTED = (
+    FRAME
+    + """
+const counted = (rows, more = {}) => made([time, {name: 'site', type: 'text'}, {name: 'n', type: 'integer'}], rows, {every: 1000, key: ['time', 'site'], from: 500, to: 4200, ...more});
+const asking = (agg, kind, options = {}) => ({kind, options, query: {every: '1s', by: ['site'], select: [agg === 'count' ? {agg, as: 'n'} : {agg, field: 'x', as: 'n'}]}});
+const rows = [[0, 'a', 2], [1000, 'a', 9], [2000, 'a', 8], [3000, 'a', 9], [4000, 'a', 1]];
+"""
+)
+
+
+def test_what_is_counted_does_not_seem_to_fall_in_a_bucket_that_is_cut_off(page: Page) -> None:
+    lines, mean, bars, opacity = run(
+        page,
+        "tiles.js",
+        COUNTED
+        + """
+        const drawn = (agg, kind) => m.options(asking(agg, kind), counted(rows), theme, size({from: 500, to: 4200, now: 4200})).series;
+        const {renderItem} = drawn('sum', 'bar')[0];
+        const painted = (cut) => renderItem({coordSys: {x: 0, y: 0, width: 600, height: 200}}, {coord: ([x, y]) => [x, 200 - y], visual: () => 'red', value: (place) => [500, 0, 9, 9, 0, 400, 9, cut][place]}).style.opacity;
+        return [drawn('count', 'line').map((s) => [s.lineStyle.type, s.data]), drawn('avg', 'line').map((s) => s.data.length), drawn('sum', 'bar').map((s) => s.data.map((d) => d[7])), [painted(0), painted(1)]]""",
+    )
+    assert lines == [
+        ["solid", [[1000, 9], [2000, 8], [3000, 9]]],
+        [[2, 3], [[0, 2], [1000, 9], [2000, None], [3000, 9], [4000, 1]]],
+    ]
+    assert mean == [5]
+    assert bars == [[1, 0, 0, 0, 1]]
+    assert opacity == [1, 0.45]
+
+
+def test_a_stat_holds_whole_buckets_against_each_other(page: Page) -> None:
+    full, at_rest, mean = run(
+        page,
+        "tiles/stat.js",
+        COUNTED
+        + """
+        const whole = (agg, more) => { const frame = counted(rows); const {value, at, points, soFar} = m.wholeFigure(m.figures(frame)[0], frame, asking(agg).query, more); return [value, at, points.length, Boolean(soFar)]; };
+        return [whole('count', {to: 4200, now: 4200}), whole('count', {to: 5000, now: 9000}), whole('avg', {to: 4200, now: 4200})]""",
+    )
+    assert full == [9, 3000, 3, True]
+    assert at_rest == [1, 4000, 4, False]
+    assert mean == [1, 4000, 5, False]
+
+
+def test_a_month_is_as_long_as_the_calendar_says(page: Page) -> None:
+    ends = run(
+        page,
+        "tiles/cut.js",
+        """const end = (at, bucket) => new Date(m.bucketEnd(Date.parse(at), {every: 2629746000, bucket})).toISOString();
+        return [end('2026-01-31T23:00:00Z', '1M'), end('2026-01-01T08:00:00Z', '1M'), end('2024-01-01T00:00:00Z', '1y'), m.bucketEnd(0, {every: 60000, bucket: '1m'})]""",
+    )
+    # February in Berlin, January in Los Angeles, a leap year.
+    assert ends == ["2026-02-28T23:00:00.000Z", "2026-02-01T08:00:00.000Z", "2025-01-01T00:00:00.000Z", 60000]
+
+
+def test_a_stack_is_compared_with_all_of_it_earlier(page: Page) -> None:
+    line, bar, shares = run(
+        page,
+        "tiles.js",
+        COUNTED
+        + """
+        const now = counted([[1000, 'a', 3], [1000, 'b', 4], [2000, 'a', 5]], {from: 0, to: 3000});
+        const then = counted([[-9000, 'a', 1], [-9000, 'gone', 6], [-8000, 'b', 2]], {from: -10000, to: -7000});
+        const asked = (kind, options, hidden = new Set()) => { const tile = asking('sum', kind, options); const frames = [{name: '', query: tile.query, frame: now, shift: 0}, {name: '', query: tile.query, frame: then, shift: 10000, earlier: true}]; return m.options(tile, now, theme, size({to: 3000, frames, compare: '1d', hidden})).series.at(-1); };
+        const stacked = {stacked: 'normal'};
+        return [[asked('line', stacked), asked('line', stacked, new Set(['a']))].map((s) => [s.stack ?? null, s.data]), asked('bar', stacked).data.map((d) => [d[1], d[2]]), [m.comparesWith({kind: 'line', options: {stacked: 'percent'}}, '1d'), m.comparesWith(asking('sum', 'bar', {stacked: 'percent'}), '1d'), m.comparesWith(asking('sum', 'bar', stacked), '1d')]]""",
+    )
+    # A group that is there no more counts as well; one that is hidden does not.
+    assert line == [[None, [[1000, 7], [2000, 2]]], [None, [[1000, 6], [2000, 2]]]]
+    assert bar == [[0, 7], [0, 2]]
+    assert shares == [None, None, "1d"]

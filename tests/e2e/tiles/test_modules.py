@@ -192,6 +192,23 @@ def test_a_slow_clock_takes_no_bucket_away_and_a_fixed_end_cuts_it(page: Page) -
     assert gone is None
 
 
+def test_chosen_columns_of_records_bring_their_origin_and_leave_it_out_of_what_is_taken_along(page: Page) -> None:
+    asked, whole, kept, columns = run(
+        page,
+        "lineage.js",
+        """const query = {pipeline: 'w', select: [{field: 'a'}, {field: '_index', as: 'place'}]}, asked = m.withOrigin(query);
+        const own = {pipeline: 'w', select: [{field: '_payload'}, {field: '_index'}]};
+        const names = ['_time', 'a', 'place', '_payload', '_index'];
+        const left = m.withoutOrigin({columns: names.map((name) => ({name})), data: names.map((name) => [name])}, query);
+        return [asked.select.map((one) => one.as ?? one.field), m.withOrigin({pipeline: 'w'}), m.withOrigin(own) === own, [left.columns.map((c) => c.name), left.data.flat()]]""",
+    )
+    assert asked == ["a", "place", "_payload", "_index"]
+    # All columns are all there is.
+    assert whole == {"pipeline": "w"}
+    assert kept
+    assert columns == [["_time", "a", "place"]] * 2
+
+
 def test_the_end_of_a_calendars_bucket_is_left_to_the_server(page: Page) -> None:
     address = run(
         page,

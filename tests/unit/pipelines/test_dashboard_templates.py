@@ -105,3 +105,12 @@ def test_a_field_named_like_a_word_of_conditions_stands_in_quotes() -> None:
     made = fill(template("web_shop"), pipeline("odd"), found, {"amount": "amount", "country": "end"})
     assert made["tiles"][0]["query"]["where"] == '"end" in ($country)'
     assert asked(check_dashboard({**made, "uid": "x"}), found)
+
+
+def test_a_template_about_something_else_is_not_filled_by_types_alone() -> None:
+    ride = fields(field("power", "number"), field("effort", "text"))
+    shop = template("web_shop")
+    # Whoever names the template gets the likeliest field; a page says that nothing is called so.
+    assert guess(shop, ride) == {"amount": "power"}
+    assert guess(shop, ride, by_name=True) == {}
+    assert guess(shop, fields(field("order_total", "number")), by_name=True) == {"amount": "order_total"}

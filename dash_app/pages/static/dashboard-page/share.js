@@ -41,8 +41,8 @@ export function linkTo(view, { exact = false, tile = view.state.tile } = {}) {
   return address.href.replaceAll("%3A", ":").replaceAll("%2F", "/");
 }
 
-/** @param {import("../dashboard.js").DashboardView} view @param {{kiosk: () => void, versions: string}} more */
-export function shareMenu(view, { kiosk, versions }) {
+/** @param {import("../dashboard.js").DashboardView} view @param {{kiosk: () => void, versions: string, report?: string}} more addresses; `report`: where one is made of this dashboard */
+export function shareMenu(view, { kiosk, versions, report }) {
   return dropdown({
     className: "share", label: "Share and more",
     items: () => [
@@ -51,6 +51,7 @@ export function shareMenu(view, { kiosk, versions }) {
       ...(view.state.tile ? [{ text: "Copy link to the whole dashboard", act: () => copyText(linkTo(view, { tile: null }), "Link copied") }] : []),
       null,
       { text: "Kiosk mode", act: kiosk },
+      ...(report ? [{ text: "Schedule report…", href: report }] : []),
       { text: "Versions", href: versions },
     ],
   });

@@ -501,7 +501,7 @@ class Editor {
   }
 
   #delete() {
-    this.leaving.ask(`Delete “${this.document.title || this.uid}”?`, "Whoever has it open sees that it is gone. For 30 days it can be brought back through the API.", [["Cancel", null, "quiet"], ["Delete", () => this.asking.ask("delete").then(() => {
+    this.leaving.ask(`Delete “${this.document.title || this.uid}”?`, "Whoever has it open sees that it is gone. For 30 days it can be brought back from the list of dashboards.", [["Cancel", null, "quiet"], ["Delete", () => this.asking.ask("delete").then(() => {
       this.leaving.forget();
       this.history = new History(this.saved.document);
       this.leaving.go("/dashboards");

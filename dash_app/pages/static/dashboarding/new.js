@@ -24,6 +24,7 @@ class NewDashboard {
     const { pipelines, pipeline } = this.first;
     this.choice = { start: pipelines.length ? "pipeline" : "empty", template: null, pipeline: pipelines.some((one) => one.slug === pipeline) ? pipeline : (pipelines[0]?.slug ?? ""), fields: {}, title: "" };
     this.asked = 0;
+    this.fits = new Map();
   }
 
   async mount() {
@@ -41,7 +42,7 @@ class NewDashboard {
 
   #build() {
     const { templates, pipelines } = this.first;
-    const start = (name, template, title, words) => h("button", { class: "start", type: "button", "data-start": template ?? name, onclick: () => this.#choose({ start: name, template, fields: {} }) }, h("strong", { text: title }), h("span", { class: "muted", text: words }));
+    const start = (name, template, title, words) => h("button", { class: "start", type: "button", "data-start": template ?? name, onclick: () => this.#choose({ start: name, template, fields: {} }) }, h("strong", { text: title }), h("span", { class: "muted", text: words }), template ? h("span", { class: "start-fit", role: "status" }) : null);
     const of = pipelines.length ? [start("pipeline", null, "From a pipeline", "Its main numbers, lines, groups and last records, proposed from its mapping."), ...templates.map((one) => start("template", one.name, one.title, one.summary))] : [];
     this.starts = h("div", { class: "starts", role: "group", "aria-label": "What to begin from" }, ...of, start("empty", null, "Empty", "A grid of twelve columns, and a gallery of tiles to put on it."));
     this.pipeline = select(pipelines.map((one) => [one.slug, one.name]));
@@ -50,10 +51,11 @@ class NewDashboard {
     this.title = h("input", { class: "input", maxlength: "200", placeholder: "its own" });
     this.title.addEventListener("input", () => this.#choose({ title: this.title.value.trim() }));
     this.inputs = h("div", { class: "template-fields" });
+    this.left = h("p", { class: "help muted", hidden: true });
     this.problem = h("div", {});
     this.create = h("button", { class: "button primary", type: "button", text: "Create dashboard", onclick: () => this.#create() });
     this.pipelineField = labelled("Pipeline", this.pipeline);
-    this.form = h("section", { class: "card stack", "aria-label": "Dashboard" }, this.pipelineField, this.inputs, labelled("Title", this.title), this.problem, h("div", { class: "form-actions" }, this.create));
+    this.form = h("section", { class: "card stack", "aria-label": "Dashboard" }, this.pipelineField, this.inputs, this.left, labelled("Title", this.title), this.problem, h("div", { class: "form-actions" }, this.create));
     this.preview = h("section", { class: "start-preview", "aria-label": "Preview" });
     const none = pipelines.length ? null : h("p", { class: "notice" }, "There is no pipeline with a mapping yet. ", h("a", { href: "/pipelines/new", text: "Make one" }), ", and its data can be shown a minute later.");
     this.root.append(...[none, this.starts, h("div", { class: "start-form" }, this.form, this.preview)].filter(Boolean));
@@ -69,21 +71,58 @@ class NewDashboard {
     const { start, template, pipeline } = this.choice;
     for (const each of this.starts.children) each.setAttribute("aria-pressed", String(each.dataset.start === (template ?? start)));
     this.pipelineField.hidden = start === "empty";
-    this.inputs.hidden = start !== "template";
+    this.inputs.hidden = this.left.hidden = start !== "template";
     if (start === "template" && ("template" in change || "pipeline" in change)) {
       const asked = (this.asked += 1);
       try {
-        const [fields, guessed] = await Promise.all([this.fields.of(pipeline), this.asking.ask("guess", { template, pipeline })]);
+        const [fields, fitting] = await Promise.all([this.fields.of(pipeline), this.#fitting(pipeline)]);
         if (asked !== this.asked) return;
-        this.choice.fields = guessed;
-        this.#showInputs(fields, guessed);
+        this.choice.fields = { ...fitting[template] };
+        this.#showInputs(fields, this.choice.fields);
       } catch (error) {
         this.#fail(error);
         return;
       }
     }
+    if (pipeline) this.#sayFits();
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.#look(), "title" in change ? PAUSE : 0);
+  }
+
+  /** For each template the fields of a pipeline that are named like its inputs; asked once a pipeline. */
+  #fitting(pipeline) {
+    if (!this.fits.has(pipeline)) {
+      const asked = this.asking.ask("fitting", { pipeline });
+      asked.catch(() => this.fits.delete(pipeline));
+      this.fits.set(pipeline, asked);
+    }
+    return this.fits.get(pipeline);
+  }
+
+  /** On each template: how far the pipeline has what it is about. */
+  async #sayFits() {
+    const { pipeline } = this.choice;
+    const fitting = await this.#fitting(pipeline).catch(() => null);
+    if (!fitting || pipeline !== this.choice.pipeline) return;
+    for (const template of this.first.templates) {
+      const card = [...this.starts.children].find((each) => each.dataset.start === template.name);
+      const found = fitting[template.name] ?? {};
+      const lacks = template.inputs.filter((input) => input.needed && !found[input.name]).map((input) => input.title);
+      card.classList.toggle("lacks", lacks.length > 0);
+      card.lastChild.textContent = lacks.length ? `Not seen in this pipeline: ${lacks.join(", ")}` : `${Object.keys(found).length} of ${template.inputs.length} fields found`;
+    }
+  }
+
+  /** The inputs of the template that cannot do without a field and have none. */
+  #missing() {
+    return this.choice.start === "template" ? this.#template.inputs.filter((input) => input.needed && !this.choice.fields[input.name]) : [];
+  }
+
+  /** What is left out because it has no field. */
+  #sayLeft() {
+    const none = this.#template.inputs.filter((input) => !input.needed && !this.choice.fields[input.name]).map((input) => input.title);
+    this.left.hidden = !none.length;
+    this.left.textContent = `Tiles about ${none.length > 1 ? `${none.slice(0, -1).join(", ")} and ${none.at(-1)}` : none[0]} are left out: this pipeline seems to have no such field.`;
   }
 
   #showInputs(fields, guessed) {
@@ -102,6 +141,13 @@ class NewDashboard {
     if (this.choice.start === "empty") {
       this.#fail(null);
       this.#show(null);
+      return;
+    }
+    if (this.choice.start === "template") this.#sayLeft();
+    const missing = this.#missing();
+    if (missing.length) {
+      this.#fail({ title: "This template does not seem to fit", problems: missing.map((input) => [input.title, `${input.summary}. No field of this pipeline is called so; choose one that means it, or begin from something else.`]) });
+      this.#show(undefined);
       return;
     }
     try {

@@ -3,7 +3,7 @@
 
 import { h, icon, iconButton } from "../mapping/dom.js";
 import { bind, markPlaces, number, select, words } from "./inputs.js";
-import { addMeasure, AGGREGATES, aggregatesFor, asksRecords, columnsOf, removeMeasure, set, setMeasure, setMode, setPipeline, SYSTEM_FIELDS } from "./query-edits.js";
+import { addMeasure, AGGREGATES, aggregatesFor, asksRecords, columnsOf, followMeasure, followPipeline, removeMeasure, set, setMeasure, setMode, setPipeline, SYSTEM_FIELDS } from "./query-edits.js";
 import { Where } from "./where.js";
 
 const WIDTHS = [["auto", "automatic"], ["", "none"], ["10s"], ["1m"], ["5m"], ["15m"], ["1h"], ["6h"], ["1d"], ["1w"], ["1M"]];
@@ -45,16 +45,16 @@ export class QueryBuilder {
     return Array.isArray(this.desk.read().queries) ? `queries[${this.at}]` : "query";
   }
 
-  #write(next, what = "Change the query", join = "") {
+  #write(next, what = "Change the query", join = "", follow = undefined) {
     const { name } = this.query;
     const one = name ? { name, ...next } : next;
-    this.#writeAll(this.#queries().map((each, at) => (at === this.at ? one : each)), what, join && `${join} ${this.at}`);
+    this.#writeAll(this.#queries().map((each, at) => (at === this.at ? one : each)), what, join && `${join} ${this.at}`, follow);
   }
 
-  #writeAll(list, what, join) {
+  #writeAll(list, what, join, follow = (tile) => tile) {
     const { query: _query, queries: _queries, ...rest } = this.desk.read();
     const plain = ({ name: _name, ...query }) => query;
-    this.desk.write(list.length > 1 ? { ...rest, queries: list } : { ...rest, query: plain(list[0]) }, what, join);
+    this.desk.write(follow(list.length > 1 ? { ...rest, queries: list } : { ...rest, query: plain(list[0]) }), what, join);
   }
 
   #fields() {
@@ -166,7 +166,9 @@ export class QueryBuilder {
     this.#bind(control, () => this.query.pipeline ?? "", async (value) => {
       this.where?.forget();
       const fields = value ? await this.desk.fields(value).catch(() => []) : [];
-      this.#write(setPipeline(this.query, value, fields), "Choose a pipeline");
+      const [before, own] = [this.query, this.#fields()];
+      const after = setPipeline(before, value, fields);
+      this.#write(after, "Choose a pipeline", "", (tile) => followPipeline(tile, before, after, own, fields));
     });
     return this.#line("Pipeline", "pipeline", control);
   }
@@ -179,7 +181,11 @@ export class QueryBuilder {
   #measures() {
     const list = this.query.select?.length ? this.query.select : [{ agg: "count" }];
     const get = (at) => (this.query.select?.length ? this.query.select : [{ agg: "count" }])[at] ?? {};
-    const change = (at, what, join) => this.#write(setMeasure(this.query, at, what, (name) => this.#typeOf(name)), "Change a measure", join);
+    const change = (at, what, join) => {
+      const before = this.query;
+      const after = setMeasure(before, at, what, (name) => this.#typeOf(name));
+      this.#write(after, "Change a measure", join, (tile) => followMeasure(tile, before, after, at, this.#fields()));
+    };
     const rows = list.map((one, at) => {
       const able = one.field && !one.field.startsWith("$") && this.#typeOf(one.field) ? aggregatesFor(this.#typeOf(one.field)) : AGGREGATES;
       const agg = select([...able, ...this.#variables()], { "aria-label": `Aggregate ${at + 1}`, "data-key": `agg-${at}`, class: "input agg" });

@@ -57,6 +57,17 @@ export function set(query, key, value) {
 
 const clean = ({ field, agg, as }) => ({ ...(field ? { field } : {}), ...(agg ? { agg } : {}), ...(as ? { as } : {}) });
 
+const namedAfter = ({ field, as }) => new RegExp(`^${field ? field.replace(/[^\w]/g, "\\$&") : "records"}(_\\d+)?$`).test(as);
+
+/** A name for a measure of a field (none: left to the aggregate) that no other measure has. */
+function freeName(others, field) {
+  if (!field) return undefined;
+  const taken = new Set(others.map(columnOf));
+  let name = field;
+  for (let n = 2; taken.has(name); n += 1) name = `${field}_${n}`;
+  return name;
+}
+
 /** One measure changed: `change` holds what becomes of its field, agg and as. An aggregate that the field's type does not
  * take becomes one that it does, and an order by the column follows its name. */
 export function setMeasure(query, index, change, typeOf = () => undefined) {
@@ -66,8 +77,8 @@ export function setMeasure(query, index, change, typeOf = () => undefined) {
   if ("field" in change && !String(next.field ?? "").startsWith("$")) {
     const able = aggregatesFor(next.field ? typeOf(next.field) : "");
     if (next.agg && !able.some(([name]) => name === next.agg)) next.agg = next.field && NUMBERS.includes(typeOf(next.field)) ? "avg" : "count";
-    // Named after the field that it was: the name would tell a lie.
-    if (before.as && before.as === before.field && !("as" in change)) next.as = next.field;
+    // Named after the field that it was, or after the records that it counted: the name would tell a lie.
+    if (before.as && namedAfter(before) && !("as" in change)) next.as = freeName(measures.filter((_one, at) => at !== index), next.field);
   }
   const select = measures.map((one, at) => (at === index ? clean(next) : one));
   const [from, to] = [columnOf(before), columnOf(clean(next))];
@@ -173,6 +184,55 @@ export function startingTile(kind, pipeline, fields) {
 
 /** The width and height that a new tile of a kind gets. */
 export const sizeOf = (kind) => SIZES[kind] ?? [6, 7];
+
+/** Units of what a query measures, by column; what is counted has none. */
+function unitsOf(query, fields) {
+  const unit = new Map(fields.map((field) => [field.name, field.unit || ""]));
+  return new Map((query.select ?? []).map((one) => [columnOf(one), one.agg?.startsWith("count") ? "" : (unit.get(one.field) ?? "")]));
+}
+
+/** Options whose names are columns of the answer. */
+const COLUMN_OPTIONS = ["value", "label", "lat", "lon"];
+
+/**
+ * A tile one of whose measures has become another: what its options and its title say of the column goes along, and a
+ * unit that was right for the field of before does not stay with a field of another unit.
+ * @param {object} tile with the query of after @param {object} before the query of before @param {object} after
+ * @param {number} index of the measure @param {{name: string, unit: string}[]} fields of the pipeline
+ */
+export function followMeasure(tile, before, after, index, fields) {
+  const [was, is] = [before.select?.[index], after.select?.[index]];
+  if (!was || !is) return tile;
+  const [from, to] = [columnOf(was), columnOf(is)];
+  const [units, now] = [unitsOf(before, fields), unitsOf(after, fields)];
+  const other = units.get(from) !== now.get(to);
+  const options = { ...withoutUnit(tile.options ?? {}, units, now) };
+  const bare = ({ unit, ...rest }) => (other ? rest : { ...rest, unit });
+  if (options.series?.[from]) options.series = renamed(options.series, from, to, bare);
+  if (Array.isArray(options.columns)) options.columns = options.columns.map((one) => (one.field === from ? kept({ ...bare(one), field: to, title: was.field === is.field ? one.title : undefined }) : one));
+  for (const name of COLUMN_OPTIONS) if (options[name] === from) options[name] = to;
+  const next = tile.options ? { ...tile, options: kept(options) } : tile;
+  // A title that the gallery made of the field's name.
+  const words = was.field && is.field && title(was.field);
+  const rest = words && tile.title?.startsWith(words) ? tile.title.slice(words.length) : null;
+  return rest === "" || /^ (by|over) /.test(rest ?? "") ? { ...next, title: `${title(is.field)}${rest}` } : next;
+}
+
+/** Options without a unit that was said of other values. */
+function withoutUnit(options, before, after) {
+  const units = [...before.values()];
+  if ([...after.values()].every((unit) => units.includes(unit))) return options;
+  const { unit: _unit, ...rest } = options;
+  return rest;
+}
+
+/** A tile whose query asks another pipeline: its unit was that of the fields of before. */
+export function followPipeline(tile, before, after, fields, others) {
+  return tile.options ? { ...tile, options: withoutUnit(tile.options, unitsOf(before, fields), unitsOf(after, others)) } : tile;
+}
+
+const kept = (value) => Object.fromEntries(Object.entries(value).filter(([, part]) => part !== undefined));
+const renamed = (series, from, to, change) => Object.fromEntries(Object.entries(series).map(([name, one]) => (name === from ? [to, kept(change(one))] : [name, one])));
 
 /** A tile that becomes another kind keeps what it asks, where the other kind can show it. */
 export function withKind(tile, kind, { queries = "one", options = [] } = {}) {

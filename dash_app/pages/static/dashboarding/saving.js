@@ -48,7 +48,7 @@ export class Versions {
     const row = (one) => {
       const links = h("span", { class: "links" });
       if (one.revision !== current) {
-        links.append(h("a", { href: `${this.address}/versions?a=${one.revision}&b=${current}`, text: "compare" }), " · ", h("button", { class: "line-link", type: "button", text: "open here", onclick: () => this.#act(this.openVersion, one) }), " · ", h("button", { class: "line-link", type: "button", text: "restore", onclick: () => this.#act(this.restore, one) }));
+        links.append(h("a", { href: `${this.address}/versions?from=${one.revision}&to=${current}`, text: "compare" }), " · ", h("button", { class: "line-link", type: "button", text: "open here", onclick: () => this.#act(this.openVersion, one) }), " · ", h("button", { class: "line-link", type: "button", text: "restore", onclick: () => this.#act(this.restore, one) }));
       }
       return h("tr", { "data-revision": String(one.revision) }, h("td", { class: "num", text: String(one.revision) }), h("td", {}, one.revision === current ? h("span", { class: "badge ok", text: "Current" }) : null), h("td", { class: "wrap-cell", text: one.note || "–" }), h("td", { text: one.author || "–" }), h("td", {}, h("time", { title: formatFullTime(one.at), text: ago(one.at) })), h("td", {}, links));
     };

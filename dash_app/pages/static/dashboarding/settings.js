@@ -6,6 +6,7 @@ import { bind, checkbox, labelled, Lines, markPlaces, select, words } from "./in
 import { COLORS } from "./options-form.js";
 import { outstanding } from "./query-edits.js";
 import { linesOfLinks } from "./tile-editor.js";
+import { startingVariable, withField } from "./variable-edits.js";
 
 const TABS = [["general", "General"], ["variables", "Variables"], ["annotations", "Annotations"], ["links", "Links"]];
 const RANGES = [["now-5m", "last 5 minutes"], ["now-15m", "last 15 minutes"], ["now-1h", "last hour"], ["now-6h", "last 6 hours"], ["now-24h", "last 24 hours"], ["now-7d", "last 7 days"], ["now-30d", "last 30 days"], ["now-90d", "last 90 days"], ["now-1y", "last year"]];
@@ -30,7 +31,7 @@ export class Settings {
     const close = h("button", { class: "button primary", type: "button", text: "Done", onclick: () => this.element.close() });
     this.element = h("dialog", { class: "settings-dialog", "aria-label": "Dashboard settings" }, h("div", { class: "dialog-head" }, h("h2", { text: "Settings" }), this.tabs, h("span", { class: "grow" }), close), h("div", { class: "dialog-body" }, this.left, ...Object.values(this.parts)));
     this.element.addEventListener("click", (event) => event.target === this.element && this.element.close());
-    this.variables = new Variables(desk, { read: () => this.read().templating?.list ?? [], write: (next, what, join) => this.#list("templating", next, what, join) });
+    this.variables = new Variables(desk, { read: () => this.read().templating?.list ?? [], write: (next, what, join) => this.#list("templating", next, what, join), document: this.read, whole: this.write });
     this.parts.variables.append(this.variables.element);
     this.tab("general");
   }
@@ -148,10 +149,9 @@ export class Settings {
 
 /** The list of variables: each with its type's own inputs, and the values that it offers right now. */
 class Variables {
-  constructor(desk, { read, write }) {
-    this.desk = desk;
-    this.read = read;
-    this.write = write;
+  /** @param {object} desk @param {object} acts read and write: the list; document and whole: what it is a part of */
+  constructor(desk, { read, write, document, whole }) {
+    Object.assign(this, { desk, read, write, document, whole });
     this.cards = [];
     this.list = h("div", { class: "stack" });
     this.none = h("p", { class: "muted", text: "None yet. A variable is a choice above the tiles: $name in a query becomes what is chosen, ${name} in a title its text." });
@@ -161,12 +161,8 @@ class Variables {
 
   async #add() {
     const pipeline = this.desk.pipelines[0]?.slug ?? "";
-    const group = outstanding(await this.desk.fields(pipeline).catch(() => [])).group;
-    const used = this.read().map((one) => one.name);
-    let name = group?.name.toLowerCase().replace(/[^a-z0-9_]/g, "_").replace(/^[^a-z]+/, "") || "choice";
-    for (let n = 2; used.includes(name); n += 1) name = `${name.replace(/_\d+$/, "")}_${n}`;
-    const made = pipeline ? { name, type: "query", query: { pipeline, field: group?.name ?? "" }, multi: true, includeAll: true, current: "$__all" } : { name, type: "custom", options: ["one", "two"] };
-    this.write([...this.read(), made], "Add a variable");
+    const { group } = outstanding(await this.desk.fields(pipeline).catch(() => []));
+    this.write([...this.read(), startingVariable(this.read(), pipeline, group?.name)], "Add a variable");
   }
 
   show() {
@@ -196,7 +192,7 @@ class Variables {
     });
     const pipeline = put(select(this.desk.pipelines.map((one) => [one.slug, one.name])), () => get().query?.pipeline ?? "", (value) => ask({ pipeline: value }));
     const field = h("select", { class: "input" });
-    put(field, () => get().query?.field ?? "", (value) => ask({ field: value }));
+    put(field, () => get().query?.field ?? "", (value) => this.whole(withField(this.document(), at, { ...get().query, field: value }), "Change a variable's field"));
     const where = put(h("input", { class: "input mono", placeholder: "all; earlier variables may stand in it", spellcheck: "false" }), () => get().query?.where, (value) => ask({ where: words(value) }));
     const options = put(h("input", { class: "input", placeholder: "one, two, three", "data-late": "" }), () => get().options, (value) => set({ options: list(value) }), { as: (value) => (value ?? []).map((one) => (typeof one === "object" ? one.value : one)).join(", ") });
     const text = put(h("input", { class: "input" }), () => (typeof get().current === "string" ? get().current : ""), (value) => set({ current: words(value) }));

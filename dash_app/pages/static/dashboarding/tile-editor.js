@@ -101,10 +101,11 @@ export class TileEditor {
     this.bound.push(bind(about, () => read().description, (value) => change("description", "Describe a tile")(words(value))));
     const time = select(TIMES, { "aria-label": "Time" });
     this.bound.push(bind(time, () => (read().time?.to === "now" ? read().time.from : read().time ? `${read().time.from} – ${read().time.to}` : ""), (value) => change("time", "Change a tile's time")(value ? { from: value, to: "now" } : undefined), { strange: () => describeRange(read().time) }));
+    this.timeField = labelled("Time", time, { place: "time" });
     this.needs = h("span", { class: "help" });
     const chosen = labelled("Kind", kind, { place: "kind" });
     chosen.append(this.needs);
-    return h("div", { class: "stack general" }, chosen, labelled("Title", title, { place: "title", help: "${name} becomes the value of a variable." }), labelled("Description", about, { place: "description" }), labelled("Time", time, { place: "time" }));
+    return h("div", { class: "stack general" }, chosen, labelled("Title", title, { place: "title", help: "${name} becomes the value of a variable." }), labelled("Description", about, { place: "description" }), this.timeField);
   }
 
   #links() {
@@ -123,6 +124,8 @@ export class TileEditor {
     const asks = kind?.queries !== "none";
     this.queryPane.hidden = !asks;
     this.element.dataset.asks = String(asks);
+    // What asks for nothing has no time, unless its document says one, which can then be taken away.
+    this.timeField.hidden = !asks && !tile.time;
     this.needs.replaceChildren(...(kind ? helpText(`${kind.summary} Needs ${kind.needs || "nothing"}.`).childNodes : []));
     for (const each of this.bound) each.show();
     if (asks) {

@@ -63,7 +63,7 @@ export class Together {
   /** What was said of others' versions is over. */
   settled() {
     this.newer = null;
-    for (const name of ["newer", "version", "settled"]) this.editor.banner(name, null);
+    for (const name of ["newer", "version"]) this.editor.banner(name, null);
   }
 
   #settle(choice) {
@@ -77,10 +77,10 @@ export class Together {
     const words = {
       theirs: `This is version ${theirs.revision}. Undo brings your own changes back.`,
       both: `Your changes and those of version ${theirs.revision} are together now; look at them and save.`,
-      mine: `Saving puts your changes on top of version ${theirs.revision}.`,
     };
-    editor.banner("settled", [words[choice]]);
+    // It passes by: above the tiles stands only what is still to be decided.
     if (choice === "mine") editor.save();
+    else toast(words[choice], { undo: () => editor.back(), seconds: 10 });
   }
 
   // -- versions
