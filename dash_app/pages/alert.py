@@ -47,12 +47,12 @@ class AlertActions(PageHandler):
     """`POST /alerts/{ref}/actions/{action}`; bodies and answers are JSON objects."""
 
     actions: ClassVar[frozenset[str]] = frozenset(
-        {"acknowledge", "enable", "disable", "forget", "delete", "save", "fields", "check", "backtest"}
+        {"acknowledge", "enable", "disable", "forget", "delete", "save", "fields", "check", "backtest", "preview"}
     )
 
     async def act(self, action: str, **names: str) -> Mapping[str, Any]:
         said, ref = self.body(), names["ref"]
-        if action in ("fields", "check", "backtest"):
+        if action in ("fields", "check", "backtest", "preview"):
             await self.workspace.alert(ref)
             return await ask(self.workspace, action, said)
         self.workspace.principal.require("alerts.write")

@@ -116,16 +116,18 @@ class NewAlertHandler(PageHandler):
         elif asked["pipeline"]:
             document = {"query": {"pipeline": asked["pipeline"]}}
         facts = await form_facts(workspace) | {"document": document, "revision": None}
+        # With one pipeline the form begins with it; of several one is chosen first.
+        choose = await workspace.pipelines() if not document and len(facts["pipelines"]) > 1 else []
         back = ("Alerts", "/alerts")
         if asked["dashboard"] and document:
             back = ("Dashboard", f"/dashboards/{asked['dashboard']}")
-        self.page("alert_form.html", Place("alerts", "New alert", back), facts=facts, note=note)
+        self.page("alert_form.html", Place("alerts", "New alert", back), facts=facts, note=note, choose=choose)
 
 
 class NewAlertActions(PageHandler):
     """`POST /alerts/new/actions/{action}`: what the form asks, and the making of the rule."""
 
-    actions: ClassVar[frozenset[str]] = frozenset({"fields", "check", "backtest", "create"})
+    actions: ClassVar[frozenset[str]] = frozenset({"fields", "check", "backtest", "preview", "create"})
 
     async def act(self, action: str, **names: str) -> Mapping[str, Any]:
         said = self.body()
@@ -144,6 +146,12 @@ async def ask(workspace: Workspace, action: str, said: Mapping[str, Any]) -> Map
     document = _document(said)
     if action == "check":
         return {"problems": [list(each) for each in await workspace.check_alert(document)]}
+    if action == "preview":
+        state, series = said.get("state", "firing"), said.get("series", {})
+        if state not in ("firing", "resolved", "no_data") or not isinstance(series, dict):
+            raise BadRequest("'state' is firing, resolved or no_data, and 'series' an object of dimensions")
+        shown = await workspace.preview_alert(document, state, series)
+        return {"title": shown.title, "text": shown.text, "problems": [list(each) for each in shown.problems]}
     if problems := await workspace.check_alert(document):
         raise Invalid(problems=problems)
     return await workspace.backtest(document)

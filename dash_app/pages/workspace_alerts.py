@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dash_app.domain.alert_mutes import Silence, Window
+    from dash_app.pipelines.alerts.words import ExampleState
     from dash_app.storage.alerts import Alert, AlertEvent, AlertLine, AlertState
 
 #: Rules and series that a page lists, and transitions that it shows at once.
@@ -143,6 +144,14 @@ class AlertDesk(Desk):
             return []
 
         return await self._read("alerts.read", read)
+
+    async def preview_alert(
+        self, document: Mapping[str, Any], state: ExampleState, series: Mapping[str, Any]
+    ) -> alert_setup.Shown:
+        """What receivers of a rule would read. Raises Invalid with each place of the document that is wrong."""
+        return await self._read(
+            "alerts.read", lambda unit: alert_setup.preview_message(unit, document, state=state, series=series)
+        )
 
     async def backtest(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """When a rule would have fired over the last 30 days, and a frame of its values to be drawn; times are epoch

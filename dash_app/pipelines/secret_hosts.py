@@ -1,4 +1,5 @@
-"""Where stored secrets may go: to the hosts that they were given for, and to no other that somebody names later.
+"""Where stored secrets may go: to the hosts that they were given for, over connections that are protected as they were
+then, and to no other that somebody names later.
 
 Secrets are write-only. Whoever may change a source or a sink, and could point it at a host of his own with the stored
 secrets left in place, would read them there.
@@ -13,6 +14,10 @@ import httpx
 
 from dash_app.domain.errors import Invalid
 from dash_app.domain.kinds import Kind
+
+#: Options that say how a connection is encrypted, and how much is known of who is at its other end.
+_PROTECTING = ("tls", "security")
+_STRENGTH = {"verify-full": 2, "tls": 2, "starttls": 2, "require": 1, "disable": 0, "none": 0}
 
 Host = tuple[str, str, int | None]
 
@@ -38,14 +43,15 @@ def named_hosts(value: Any) -> set[Host]:
 def check_hosts(
     made: Kind, given: Mapping[str, Any], kept: Mapping[str, Any], before: Mapping[str, Any], where: str = "options"
 ) -> None:
-    """Nothing, or Invalid where a host is new and a stored secret would go to it.
+    """Nothing, or Invalid where a host is new, or the way there less protected, and a stored secret would go to it.
 
     `made`: of the options `given` and of the secrets `kept`, which were given with the options `before`. A secret that
     is said again may go wherever its sayer likes.
     """
     kind = type(made)
     fresh = named_hosts(made.to_options()) - named_hosts(before) - named_hosts(kept)
-    if not fresh:
+    weaker = _weaker(made, before)
+    if not fresh and not weaker:
         return
     said = _texts(given)
     unsaid = sorted(
@@ -54,8 +60,24 @@ def check_hosts(
         if _texts(getattr(made, name)) & _texts(kept[name]) - said
     )
     if unsaid:
-        what = "say the secrets again: they would go to a host they were not given for"
+        what = (
+            "say the secrets again: they would go to a host they were not given for"
+            if fresh
+            else f"say the secrets again: with {weaker} the connection is protected less than when they were given"
+        )
         raise Invalid(problems=[(f"{where}.{name}", what) for name in unsaid])
+
+
+def _weaker(made: Kind, before: Mapping[str, Any]) -> str:
+    """The option, with its value, that protects a connection less than the options of before; '' where none does. (What
+    says so in its URL is another host there.)"""
+    known = made.param.objects(instance=False)
+    for name in _PROTECTING:
+        if name in known:
+            now, then = str(getattr(made, name)), str(before.get(name, known[name].default))
+            if _STRENGTH.get(now, 0) < _STRENGTH.get(then, 0):
+                return f"{name} {now}"
+    return ""
 
 
 def _texts(value: Any) -> set[str]:

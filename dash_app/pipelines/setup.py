@@ -20,6 +20,7 @@ from dash_app.domain.errors import Conflict, Invalid, NotFound
 from dash_app.domain.mapping import parse_mapping
 from dash_app.domain.specs import MappingVersion, Pipeline
 from dash_app.pipelines import rollout
+from dash_app.pipelines.alerts.ends import end_with_pipeline
 from dash_app.pipelines.flow import check_upstream
 from dash_app.pipelines.mapping import compile_mapping
 from dash_app.pipelines.receive import SECRET
@@ -169,7 +170,8 @@ def ring(app: Resources, pipeline: UUID) -> None:
 
 
 def archive(unit: Unit, ref: str | UUID, author: Principal | str, *, expected_revision: int | None = None) -> Pipeline:
-    """Ends a pipeline: its slug is free again, its address answers 404, what it gathered is kept.
+    """Ends a pipeline: its slug is free again, its address answers 404, what it gathered is kept. Whoever was told that
+    an alert of its fires is told that this is over.
 
     Call `close_view` once this is committed.
     """
@@ -177,6 +179,8 @@ def archive(unit: Unit, ref: str | UUID, author: Principal | str, *, expected_re
     if replays.under_way(unit, pipeline):
         # No batch may be halfway to what the replay fills, and the lock comes before the row.
         rollout.hold(unit, pipeline)
+    # The turns of evaluators come before the pipeline's row, as for whoever changes a rule.
+    end_with_pipeline(unit, pipeline, by=_name(author))
     found = lock_pipeline(unit, pipeline)
     for one in replays.of_pipeline(unit, found.id, limit=1):
         if one.state in replays.OPEN:

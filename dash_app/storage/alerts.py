@@ -354,6 +354,17 @@ def note_ends(unit: Unit, found: Alert, series: Sequence[str], *, by: str, note:
     )
 
 
+def of_pipeline(unit: Unit, pipeline: UUID) -> list[UUID]:
+    """The rules that watch a pipeline, on or off."""
+    return [row[0] for row in unit.rows("SELECT id FROM alerts WHERE pipeline_id = %s ORDER BY id", (pipeline,))]
+
+
+def forget_all(unit: Unit, found: Alert) -> None:
+    """Forgets where all series of a locked rule stand."""
+    if unit.execute("DELETE FROM alert_states WHERE alert_id = %s", (found.id,)).rowcount:
+        unit.notify(AlertChanged(str(found.id)))
+
+
 def forget(unit: Unit, found: Alert, key: str) -> bool:
     """Forgets a series of a locked rule that will not come back; whether it was known."""
     gone = unit.execute("DELETE FROM alert_states WHERE alert_id = %s AND series = %s", (found.id, key)).rowcount > 0

@@ -241,11 +241,13 @@ def let_go(unit: Unit, leases: Sequence[UUID], now: datetime) -> None:
     )
 
 
-def renew(unit: Unit, lease: UUID, until: datetime) -> None:
-    """Everything that is still under this lease stays so for longer."""
-    unit.execute(
-        "UPDATE deliveries SET next_at = greatest(next_at, %s) WHERE lease = %s AND state = 'waiting'", (until, lease)
+def renew(unit: Unit, lease: UUID, until: datetime) -> set[UUID]:
+    """Everything that is still under this lease stays so for longer; answers what that is."""
+    rows = unit.rows(
+        "UPDATE deliveries SET next_at = greatest(next_at, %s) WHERE lease = %s AND state = 'waiting' RETURNING id",
+        (until, lease),
     )
+    return {row[0] for row in rows}
 
 
 def note_attempt(unit: Unit, team: UUID, delivery: UUID, attempt: Attempt) -> None:

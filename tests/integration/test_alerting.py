@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import random
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -27,8 +30,10 @@ from dash_app.pipelines.dashboards import create_dashboard
 from dash_app.pipelines.ingest import Ingest
 from dash_app.pipelines.query import Queries
 from dash_app.pipelines.replay import Replays
+from dash_app.settings import Settings
 from dash_app.storage import alerts, bronze, catalog, sinks
-from tests.integration.conftest import House
+from tests.integration.conftest import SECRET_KEY, House
+from tests.waiting import wait_until
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -369,6 +374,76 @@ def test_what_is_off_and_what_is_deleted_is_not_evaluated(scene: Scene) -> None:
         unit.commit()
     scene.look(scene.now + MINUTE)
     assert scene.house.rows("SELECT count(*) FROM alert_turns") == [(0,)]
+
+
+def test_an_archived_pipeline_tells_that_what_fired_is_over(scene: Scene) -> None:
+    alert = scene.rule("hot", query={**RULES["mean"]["query"]}, condition={"type": "threshold", "op": ">", "value": 30})
+    calm = scene.rule("cold", condition={"type": "threshold", "op": "<", "value": -100})
+    scene.feed((scene.now, 40.0, "roof"), (scene.now, 40.0, "lab"))
+    scene.look(scene.now + MINUTE)
+    assert scene.messages() == [("hot", "firing")] * 2
+    with scene.house.app.database.team(scene.house.team) as unit:
+        setup.archive(unit, "weather", scene.author)
+        unit.commit()
+    assert scene.messages()[2:] == [("hot", "resolved")] * 2
+    texts = scene.house.rows("SELECT title, body FROM deliveries WHERE payload ->> 'state' = 'resolved' ORDER BY id")
+    assert [title for title, _ in texts] == ["Resolved: hot (site = lab)", "Resolved: hot (site = roof)"]
+    assert all("Its pipeline was archived." in body for _, body in texts)
+    # The rule's history says so; nothing stands as firing, and nobody looks at it any more.
+    assert scene.events(alert)[2:] == [('{"site":"lab"}', "resolved", True), ('{"site":"roof"}', "resolved", True)]
+    assert (scene.states(alert), scene.states(calm)) == ({}, {})
+    assert "was archived" in scene.house.rows("SELECT error FROM alerts WHERE slug = 'cold'")[0][0]
+    scene.look(scene.now + 10 * MINUTE)
+    assert (len(scene.messages()), scene.events(calm)) == (4, [])
+
+
+def evaluate(url: str, folder: str) -> None:
+    """An evaluator as a worker runs it, until its process is ended."""
+    environ = {"DASH_DATABASE_URL": url, "DASH_SECRET_KEY": SECRET_KEY, "DASH_DATA_DIR": folder}
+    app = App.open(Settings.load([], environ, program="worker"), url, pool_size=4)
+    Evaluator(app).run(threading.Event())
+
+
+def test_two_evaluator_processes_tell_each_transition_once_also_when_one_dies(
+    scene: Scene, database_url: str, tmp_path: Path
+) -> None:
+    """By the database's own clock: both hear of all records, and either may have the turn of a pipeline."""
+    slugs = [f"site_{number}" for number in range(6)]
+    pipelines = {slug: scene.house.pipeline(slug, MAPPING) for slug in slugs}
+    for slug in slugs:
+        query = {"pipeline": slug, "select": [{"field": "temp", "agg": "last"}]}
+        scene.rule(f"{slug}_hot", query=query)
+
+    def feed(temp: float) -> None:
+        for slug in slugs:
+            body = {"t": datetime.now(UTC).isoformat(), "temp": temp, "site": "roof"}
+            scene.house.put(pipelines[slug], json.dumps(body).encode())
+            scene.ingest.run(pipelines[slug])
+
+    def told() -> list[tuple[str, str]]:
+        return scene.house.rows("SELECT origin, payload ->> 'state' FROM deliveries ORDER BY origin, id")
+
+    spawned = multiprocessing.get_context("spawn")
+    evaluators = [spawned.Process(target=evaluate, args=(database_url, str(tmp_path)), daemon=True) for _ in range(2)]
+    expected: list[str] = []
+    try:
+        for one in evaluators:
+            one.start()
+        for number, temp in enumerate((40.0, 20.0, 41.0, 21.0)):
+            if number == 2:
+                evaluators[0].kill()
+            feed(temp)
+            expected.append("firing" if temp > 30 else "resolved")
+            wait_until(lambda: len(told()) >= len(slugs) * len(expected), seconds=60)
+    finally:
+        for one in evaluators:
+            one.kill()
+            one.join(20)
+    assert told() == [(f"{slug}_hot", state) for slug in slugs for state in expected]
+    events = scene.house.rows(
+        "SELECT a.slug, e.what FROM alert_events e JOIN alerts a ON a.id = e.alert_id ORDER BY 1, e.id"
+    )
+    assert events == told()
 
 
 def test_what_fires_is_watched_and_noted_on_charts(scene: Scene) -> None:

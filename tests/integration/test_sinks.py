@@ -455,6 +455,32 @@ def test_a_chart_that_takes_its_time_does_not_use_up_the_lease(house: Outward, m
         assert (other, hook.count()) == ([0], 1)
 
 
+def test_a_lease_that_is_lost_while_a_chart_is_drawn_sends_nothing(
+    house: Outward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else has the message in hand by then, or it was cancelled."""
+    other = new_id()
+
+    def drawn(*_: Any) -> None:
+        house.clock.pass_by(60)
+        with house.app.database.ingest() as unit:
+            until = house.clock.now + timedelta(seconds=60)
+            deliveries.take(unit, sink, house.clock.now, lease=other, until=until, most=1)
+            unit.commit()
+
+    monkeypatch.setattr(deliver_module, "chart_of", drawn)
+    monkeypatch.setattr(WebhookSink, "draws", True)
+    with receiver() as hook:
+        sink = house.sink(hook.url)
+        (first, _) = house.put(sink, 2)
+        house.deliver.run(sink)
+        # The rest of the hand was lost as well, and the turn has come to its end.
+        assert hook.count() == 0
+        assert house.attempts(first) == []
+        assert house.rows("SELECT lease, state FROM deliveries WHERE lease IS NOT NULL") == [(other, "waiting")]
+        assert house.get(sink).health.failures == 0
+
+
 def test_what_is_sent_again_lately_is_not_forgotten_by_its_age(house: Outward) -> None:
     with receiver() as hook:
         sink = house.sink(hook.url)

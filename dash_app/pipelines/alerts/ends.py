@@ -1,4 +1,5 @@
-"""What becomes of alerts whose rule goes, or watches something else from now on: receivers hear that they are over.
+"""What becomes of alerts whose rule or pipeline goes, or whose rule watches something else from now on: receivers hear
+that they are over.
 
 Nobody looks at such a rule any more, so that nothing would ever be told to be over that was told to fire.
 """
@@ -6,13 +7,14 @@ Nobody looks at such a rule any more, so that nothing would ever be told to be o
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from uuid import UUID
 
 from dash_app.domain.alert_machine import Event, State
 from dash_app.domain.alerts import parse_alert
 from dash_app.domain.errors import Invalid
 from dash_app.pipelines.alerts import words as alert_words
 from dash_app.pipelines.delivery import outbox
-from dash_app.storage import alerts
+from dash_app.storage import alert_turns, alerts
 from dash_app.storage.alerts import Alert
 from dash_app.storage.unit import Unit
 
@@ -49,3 +51,13 @@ def tell_ends(unit: Unit, found: Alert, *, by: str, why: str, series: str | None
             )
     alerts.note_ends(unit, found, [key for key, _, _ in open_ones], by=by, note=why)
     return len(open_ones)
+
+
+def end_with_pipeline(unit: Unit, pipeline: UUID, *, by: str) -> None:
+    """Of a pipeline that is being archived nobody evaluates the rules any more: what they have told is over, and where
+    their series stood is forgotten. The rules stay, with their history; the caller commits."""
+    for rule in alerts.of_pipeline(unit, pipeline):
+        found = alerts.lock(unit, rule)
+        tell_ends(unit, found, by=by, why="Its pipeline was archived.")
+        alerts.forget_all(unit, found)
+        alert_turns.note_error(unit, rule, "its pipeline was archived; let it watch another one, or delete it")

@@ -7,7 +7,9 @@ Every function takes a team's unit and leaves the commit to its owner.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -169,6 +171,38 @@ def query_problems(spec: AlertSpec, fields: Mapping[str, FieldSpec]) -> list[tup
                 )
             ]
     return []
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A message as receivers would read it, and what is wrong with the rule's template, by place."""
+
+    title: str
+    text: str
+    problems: Sequence[tuple[str, str]]
+
+
+def preview_message(
+    unit: Unit,
+    document: Mapping[str, Any],
+    *,
+    state: alert_words.ExampleState = "firing",
+    series: Mapping[str, Any] | None = None,
+) -> Shown:
+    """What a rule, saved or not, would tell, with an example of a value; `series`: values of its dimensions, to stand
+    in it. Raises Invalid with each place of the document that is wrong."""
+    spec = parse_alert(document)
+    fields: Mapping[str, FieldSpec] = {}
+    with suppress(NotFound):
+        fields = fields_of(unit, catalog.pipeline(unit, spec.pipeline))
+    counts = spec.measure is None or spec.measure.agg in ("count", "count_distinct")
+    field = None if counts or spec.measure is None else fields.get(spec.measure.field or "")
+    facts = alert_words.example(
+        spec, datetime.now(UTC), state=state, series=series, unit=(field.unit or "") if field else ""
+    )
+    wrong = [("message", what) for what in alert_words.problems(spec)]
+    text = alert_words.plain(facts) if wrong else alert_words.text_of(spec, facts)
+    return Shown(alert_words.title_of(facts), text, wrong)
 
 
 # From a tile ---------------------------------------------------------------------------------------------------------

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from math import isfinite
-from typing import Any
+from typing import Any, Literal
 
-from dash_app.domain.alert_machine import Event, State
-from dash_app.domain.alerts import WATCHES, AlertSpec, Condition, read_series, series_name, short
+from dash_app.domain.alert_machine import Event, State, StateName
+from dash_app.domain.alerts import WATCHES, AlertSpec, Condition, read_series, series_key, series_name, short
 from dash_app.domain.errors import DashError
 from dash_app.pipelines import templating
 
 _STATES = {"firing": "Firing", "resolved": "Resolved", "no_data": "No data"}
+#: What a message can tell.
+ExampleState = Literal["firing", "resolved", "no_data"]
 #: Characters of a title; mail and chat cut longer ones.
 MOST_TITLE = 200
 
@@ -131,12 +133,9 @@ def problems(spec: AlertSpec) -> list[str]:
     """What is wrong with a rule's message: it is made from facts such as it will have."""
     if not spec.message:
         return []
-    at = datetime(2026, 1, 5, 12, tzinfo=UTC)
-    value = spec.condition.value[0] if spec.condition.value else 1.0
-    event = Event("firing", "ok", "firing", at, value, True)
-    series = "{" + ",".join(f'"{name}":"…"' for name in spec.by) + "}"
-    state = State("firing", at - timedelta(minutes=5), value)
-    facts = payload_of(spec, {"id": "", "pipeline": spec.pipeline}, series, event, state, link="/alerts/" + spec.slug)
+    facts = example(spec, datetime(2026, 1, 5, 12, tzinfo=UTC))
+    # Of most messages of a rule there is a number to be told.
+    facts["value"] = 1.0 if facts["value"] is None else facts["value"]
     wrong = templating.check(spec.message, facts.keys())
     if not wrong:
         try:
@@ -144,3 +143,42 @@ def problems(spec: AlertSpec) -> list[str]:
         except DashError as error:
             wrong = [error.message]
     return wrong
+
+
+def example(
+    spec: AlertSpec,
+    at: datetime,
+    *,
+    state: ExampleState = "firing",
+    series: Mapping[str, Any] | None = None,
+    unit: str = "",
+    link: str = "",
+) -> dict[str, Any]:
+    """The facts of a message such as a rule will send. `series`: values of its dimensions, where some are known."""
+    known = series or {}
+    key = series_key({name: known.get(name, "…") for name in spec.by})
+    value = None if state == "no_data" else _example_value(spec.condition, fires=state == "firing")
+    before: StateName = "firing" if state == "resolved" else "ok"
+    after: StateName = "ok" if state == "resolved" else state
+    event = Event(state, before, after, at, value, True)
+    since = at if state == "resolved" else at - max(spec.pending_for, timedelta(minutes=5))
+    about = {"id": "", "pipeline": spec.pipeline}
+    return payload_of(
+        spec, about, key, event, State(after, since, value), unit=unit, link=link or f"/alerts/{spec.slug}"
+    )
+
+
+def _example_value(condition: Condition, *, fires: bool) -> float | None:
+    """A value on the one or the other side of a limit, near by."""
+    if condition.type == "missing":
+        return None if fires else 1.0
+    if not condition.value:
+        return 1.0
+    low, high = condition.value[0], condition.value[-1]
+    step = max(abs(high - low), abs(high), 1.0) / 10
+    over, under = high + step, low - step
+    if condition.op == "inside":
+        return (low + high) / 2 if fires else over
+    if condition.op == "outside":
+        return over if fires else (low + high) / 2
+    return over if fires == (condition.op in (">", ">=")) else under

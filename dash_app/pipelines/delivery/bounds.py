@@ -11,6 +11,7 @@ from typing import TypeVar
 import structlog
 
 from dash_app.domain.errors import TooManyRequests, Transient
+from dash_app.pipelines.reach.attempts import Attempt
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +24,7 @@ MOST_LEFT_BEHIND = 32
 
 
 class Bounds:
-    """Runs work on threads of its own, and leaves behind what does not end in time.
+    """Runs work on threads of its own, and leaves behind what does not end in time, with its connections cut.
 
     `ends_process`: with `most` left behind the process is told to end, which only a worker may be, since it is started
     anew at once and has nobody connected. Anything else refuses more work until some of it has ended.
@@ -43,10 +44,12 @@ class Bounds:
         failed: list[BaseException] = []
         done = threading.Event()
         left = threading.Event()
+        attempt = Attempt()
 
         def run() -> None:
             try:
-                ended.append(what())
+                with attempt.running():
+                    ended.append(what())
             except BaseException as error:
                 failed.append(error)
             with self._lock:
@@ -61,6 +64,7 @@ class Bounds:
                     left.set()
                     self._left += 1
             if left.is_set():
+                attempt.cut()
                 self._look()
                 raise Transient(f"no end within {seconds:g} s")
         if failed:

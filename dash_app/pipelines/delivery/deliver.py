@@ -60,6 +60,10 @@ DRAIN_SECONDS = 5.0
 Clock = Callable[[Unit], datetime]
 
 
+class _Lost(Exception):
+    """The message is not under this worker's lease any more: somebody else sends it, or nobody is to."""
+
+
 class Deliver:
     """Delivers; one of these a process, with the connections it keeps. Close it when done."""
 
@@ -204,9 +208,16 @@ class Deliver:
         return True
 
     def attempt(self, hand: Hand, one: Taken, *, once: bool = False) -> bool:
-        """One attempt at one message, and what follows from it, committed; whether the sink can be sent more."""
+        """One attempt at one message, and what follows from it, committed; whether the sink can be sent more.
+
+        Nothing is tried and nothing follows where the message is somebody else's by now.
+        """
         began = time.monotonic()
-        ended = self._try(hand, one)
+        try:
+            ended = self._try(hand, one)
+        except _Lost:
+            log.warning("deliver.lease_lost", sink=str(hand.sink.id), message=str(one.id))
+            return False
         took = time.monotonic() - began
         with self._app.database.ingest() as unit:
             # What is lost with the machine is sent again, under the same id.
@@ -223,6 +234,8 @@ class Deliver:
             return Ended("failed", Answer(), hand.problem)
         try:
             message = self._message(hand, one)
+        except _Lost:
+            raise
         except DashError as error:
             return Ended("refused", Answer(), error.message, counts=False)
         except Exception as error:
@@ -256,8 +269,10 @@ class Deliver:
             # The lease was made for attempts alone, and others may have waited for their charts before.
             with self._app.database.ingest() as unit:
                 until = self._clock(unit) + timedelta(seconds=_lease_seconds(hand.made))
-                deliveries.renew(unit, hand.lease, until)
+                held = deliveries.renew(unit, hand.lease, until)
                 unit.commit()
+            if one.id not in held:
+                raise _Lost
         return message_of(
             id=outbox.message_id(one.id),
             type=one.type,

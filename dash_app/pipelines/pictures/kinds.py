@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import polars as pl
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.patches import Rectangle, Wedge
@@ -168,7 +169,8 @@ def table(panel: Panel, place: Place) -> None:
     columns.sort(key=lambda c: wanted.index(c.name) if c.name in wanted else len(wanted))
     columns = [c for c in columns if c.name not in hidden][: max(int(place.w / 90), 1)]
     most = max(int((place.h - ROW) / ROW), 1)
-    frame = result.frame.head(most if result.frame.height <= most else most - 1)
+    frame = _newest_first(result.frame)
+    frame = frame.head(most if frame.height <= most else most - 1)
     cells = []
     for column in columns:
         cells.append([_cell(panel, value, column.unit, column.type) for value in frame[column.name].to_list()])
@@ -194,6 +196,12 @@ def table(panel: Panel, place: Place) -> None:
     left = result.frame.height - frame.height
     if left:
         place.write(0, ROW * (frame.height + 1.5), f"and {left:,} more", color="text-3", va="center")
+
+
+def _newest_first(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows that come by their time as the page shows them: where there is no room for all the newest are seen."""
+    name = next((one for one in ("_time", "time") if one in frame.columns), None)
+    return frame.reverse() if name is not None and frame[name].is_sorted() else frame
 
 
 def _widths(needs: list[float], yields: list[bool], room: float) -> list[float]:

@@ -17,6 +17,7 @@ import httpx
 
 from dash_app.domain.errors import Transient
 from dash_app.pipelines.reach.addresses import Network
+from dash_app.pipelines.reach.attempts import current
 from dash_app.pipelines.reach.guard import AddressNotAllowed, Gate, Resolver, guarded_client, resolve
 
 __all__ = ["AddressNotAllowed", "Gate", "Reach", "Resolver", "guarded_client", "resolve"]
@@ -68,9 +69,15 @@ class Reach:
         TLS is the caller's: `tls_context().wrap_socket(sock, server_hostname=host)`. Raises AddressNotAllowed, or
         Transient where no address answers.
         """
+        attempt = current()
         for address in self.addresses(host, port):
             try:
-                return socket.create_connection((address, port), timeout)
+                if attempt is not None:
+                    attempt.check()
+                made = socket.create_connection((address, port), timeout)
+                if attempt is not None:
+                    attempt.hold(made)
+                return made
             except OSError:
                 continue
         raise Transient(f"no connection to {host} on port {port}")

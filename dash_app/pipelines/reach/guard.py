@@ -24,6 +24,7 @@ import httpx
 
 from dash_app.domain.errors import Permanent
 from dash_app.pipelines.reach.addresses import Network, is_allowed, is_own
+from dash_app.pipelines.reach.attempts import AttemptStream, current
 
 Resolver = Callable[[str, int], list[str]]
 
@@ -113,10 +114,15 @@ class GuardedBackend(httpcore.NetworkBackend):
         except OSError as error:
             raise httpcore.ConnectError("the host's name cannot be resolved") from error
         failure: Exception | None = None
+        attempt = current()
         for address in checked:
             try:
+                if attempt is not None:
+                    attempt.check()
                 stream = self._plain.connect_tcp(address, port, timeout, local_address, socket_options)
                 return TimedStream(stream)
+            except TimeoutError as error:
+                raise httpcore.ConnectTimeout("no connection in time") from error
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         if isinstance(failure, httpcore.ConnectTimeout):
@@ -129,7 +135,7 @@ class GuardedBackend(httpcore.NetworkBackend):
         raise AddressNotAllowed("address not allowed: a socket file")
 
 
-class TimedStream(httpcore.NetworkStream):
+class TimedStream(AttemptStream):
     """A connection on which the read timeout counts from the end of the request, not from the last byte that came.
 
     A server that sends one byte every few seconds would otherwise hold a worker for as long as it likes.
@@ -148,6 +154,7 @@ class TimedStream(httpcore.NetworkStream):
         return self._stream.read(max_bytes, left)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self.belongs()
         self._stream.write(buffer, timeout)
         self._asked = time.monotonic()
 
@@ -157,7 +164,11 @@ class TimedStream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        return TimedStream(self._stream.start_tls(ssl_context, server_hostname, timeout))
+        try:
+            with self.shaking_hands():
+                return TimedStream(self._stream.start_tls(ssl_context, server_hostname, timeout))
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout("no connection in time") from error
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

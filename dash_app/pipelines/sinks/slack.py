@@ -7,6 +7,7 @@ Mattermost and Rocket.Chat take the same webhooks.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -107,12 +108,14 @@ class SlackSink(Sink):
 
 
 class _Api:
-    """Slack's API through the one way out."""
+    """Slack's API through the one way out; all calls together have `timeout` seconds."""
 
     def __init__(self, base: str, token: str, reach: Reach, timeout: float) -> None:
         self._base = base.rstrip("/")
         self._headers = {"authorization": f"Bearer {token}"}
         self._client = reach.client(timeout)
+        self._timeout = timeout
+        self._until = time.monotonic() + timeout
 
     def __enter__(self) -> _Api:
         return self
@@ -149,6 +152,11 @@ class _Api:
         return id
 
     def _send(self, request: httpx.Request, what: str) -> bytes:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            # What is said after that would be said twice: the message counts as not sent.
+            raise Transient(f"no time was left for {what}: {self._timeout:g} s are over")
+        request.extensions["timeout"] = httpx.Timeout(left).as_dict()
         try:
             response = self._client.send(request, stream=True, follow_redirects=False)
             try:

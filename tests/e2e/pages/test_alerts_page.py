@@ -64,6 +64,19 @@ def test_an_alert_from_a_tile_is_tried_fires_live_and_is_seen_to(house: House, o
     page.get_by_label("Limit", exact=True).fill("30")
     page.get_by_label("It fires").select_option("0s")
     page.get_by_label("Name", exact=True).fill("Roof is too hot")
+
+    # What receivers will read stands beside the form; what is wrong with its template at the template.
+    told = page.get_by_role("region", name="As it is told")
+    expect(told).to_contain_text("Firing: Roof is too hot")
+    page.get_by_text("Message, link and labels").click()
+    message = page.get_by_label("Message", exact=True)
+    message.fill("{{ valeu }} on the roof")
+    expect(page.locator('[data-place="message"] .wrong')).to_contain_text("valeu")
+    message.fill("{{ value }} {{ unit }} on the roof, over {{ threshold }}")
+    expect(told).to_contain_text("33.0 °C on the roof, over 30.0")
+    expect(page.locator('[data-place="message"] .wrong')).to_be_hidden()
+    told.get_by_role("button", name="Resolved").click()
+    expect(told).to_contain_text("Resolved: Roof is too hot")
     page.get_by_label("Slug").fill("Wrong Slug!")
     page.get_by_role("button", name="Create alert").click()
     expect(page.locator('[data-place="slug"] .wrong')).to_be_visible()
@@ -139,4 +152,11 @@ def test_settings_of_an_alert_are_saved_and_somebody_elses_save_is_not_lost(hous
     page.get_by_label("Severity").select_option("info")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".toast.bad")).to_contain_text("read it again")
+
+    # A new one begins with the choice of what it watches, where there are several pipelines.
+    house.pipeline("Wind", MAPPING)
+    page.goto(f"{house.url}/alerts/new")
+    expect(page.get_by_role("heading", name="Which pipeline is to be watched?")).to_be_visible()
+    page.get_by_role("link", name="Wind").click()
+    expect(page.get_by_label("Pipeline", exact=True)).to_have_value("wind")
     forgiven(opened, "412")

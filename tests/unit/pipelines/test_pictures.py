@@ -152,3 +152,15 @@ def test_rows_of_tiles_stay_together_on_a_page() -> None:
         [(0, PAGE_ROWS)],
     ]
     assert [sheet.subtitle for sheet in made] == [f"S · page {n} of 3" for n in (1, 2, 3)]
+
+
+def test_a_table_shows_the_newest_where_there_is_no_room_for_all() -> None:
+    def drawn(answer: QueryResult) -> bytes:
+        return tile_png(panel("table", [answer]), width=300, height=200)
+
+    newest_first = result({"time": TIMES[::-1], "value": [float(n % 7) for n in range(48)][::-1]}, [TIME, VALUE])
+    assert drawn(SERIES) == drawn(newest_first)
+    # What is ordered by something else stays so.
+    by_value = result({"time": [TIMES[2], TIMES[0], TIMES[1]], "value": [3.0, 2.0, 1.0]}, [TIME, VALUE])
+    by_time = result({"time": TIMES[:3], "value": [2.0, 1.0, 3.0]}, [TIME, VALUE])
+    assert drawn(by_value) != drawn(by_time)

@@ -42,8 +42,13 @@ def refused(
         ),
         ("postgres", POSTGRES, {"host": "evil.example.org"}, {"password": "canary"}, False),
         ("postgres", POSTGRES, {"port": 6543}, {"password": "canary"}, False),
+        ("postgres", POSTGRES, {"tls": "require"}, {"password": "canary"}, False),
+        ("postgres", POSTGRES, {"tls": "disable"}, {"password": "canary"}, False),
+        ("postgres", {**POSTGRES, "tls": "require"}, {"tls": "disable"}, {"password": "canary"}, False),
         ("s3", BUCKET, {"endpoint": "https://evil.example.org"}, {"secret_access_key": "canary"}, False),
         ("mqtt", {"url": "mqtts://a", "topics": ["#"]}, {"url": "mqtts://b"}, {"password": "canary"}, False),
+        ("mqtt", {"url": "mqtts://a", "topic": "t"}, {"url": "mqtt://a"}, {"password": "canary"}, True),
+        ("webhook", {"url": "https://a"}, {"url": "http://a"}, {"secret_headers": {"X": "canary"}}, True),
         ("slack", {"channel": "C1"}, {"api_url": "https://evil.example.org"}, {"token": "xoxb-canary"}, True),
         (
             *("webhook", {"url": "https://a.example.org/"}, {"url": "https://b.example.org/"}),
@@ -71,3 +76,12 @@ def test_a_secret_that_is_said_elsewhere_or_only_signs_may_go() -> None:
     )
     # What the port is unless it is said is no other port.
     assert refused("postgres", POSTGRES, {**POSTGRES, "port": 5432}, {"password": "canary"}) == []
+    # A connection that is protected better than before is no reason to ask.
+    assert refused("postgres", {**POSTGRES, "tls": "disable"}, POSTGRES, {"password": "canary"}) == []
+
+
+def test_a_mail_server_gets_no_password_in_the_clear() -> None:
+    mail = {"host": "smtp.example.org", "username": "u", "from": "a@example.org", "to": ["b@example.org"]}
+    with pytest.raises(Invalid) as error:
+        load_sinks()["email"].from_options({**mail, "security": "none", "password": "canary"})
+    assert [place for place, _ in error.value.problems] == ["options.security"]

@@ -9,6 +9,7 @@ import { Where } from "../dashboarding/where.js";
 import { h, icon } from "../mapping/dom.js";
 import { act } from "../page.js";
 import { CONDITIONS, firstCondition, NO_DATA, OPERATORS, PAIRS, slugOf, WATCHES } from "./conditions.js";
+import { Told } from "./told.js";
 import { Trial } from "./trial.js";
 
 const WINDOWS = ["1m", "5m", "10m", "15m", "30m", "1h", "6h", "1d"];
@@ -38,6 +39,8 @@ export class AlertForm {
     this.named = Boolean(facts.document.slug);
     this.form = h("form", { class: "stack alert-fields", novalidate: true, onsubmit: (event) => event.preventDefault() });
     this.trial = new Trial(facts.timezone || undefined);
+    this.told = new Told((given) => act(`${actions}/preview`, { ...given, document: without(this.#tried(), "sinks") }), (problems) => this.#markMessage(problems));
+    this.trial.element.append(this.told.element);
     root.replaceChildren(h("div", { class: "alert-form" }, this.form, this.trial.element));
     this.#build();
     this.trial.mount();
@@ -47,6 +50,7 @@ export class AlertForm {
     this.#readFields().then(() => {
       if (!facts.revision && this.pipeline && !facts.document.name) this.#firstMeasure();
       this.#try(0);
+      this.told.soon(0);
     });
   }
 
@@ -57,6 +61,7 @@ export class AlertForm {
     this.show();
     this.onChanged();
     this.#try(wait);
+    this.told.soon();
   }
 
   query(change) {
@@ -110,36 +115,75 @@ export class AlertForm {
   // -- trying it ------------------------------------------------------------------------------------------------------
 
   #try(wait) {
+    // What changes nothing of the past does not put off what was changed before.
+    if (wait > 1000 && this.waits) return;
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.#backtest(), wait);
+    this.waits = true;
+    this.timer = setTimeout(() => {
+      this.waits = false;
+      this.#backtest();
+    }, wait);
+  }
+
+  /** One at a time is all that is tried for a team: what has changed meanwhile is tried after it. */
+  async #backtest() {
+    this.outdated = true;
+    if (this.trying) return;
+    this.trying = true;
+    try {
+      while (this.outdated) {
+        this.outdated = false;
+        await this.#tryOnce();
+      }
+    } finally {
+      this.trying = false;
+    }
   }
 
   /** Asked with what is not decided yet filled in: a name is not needed to see when it would fire. */
-  async #backtest() {
+  async #tryOnce() {
     const { document } = this;
     const { condition } = document;
     const missing = !this.pipeline ? "Choose a pipeline, and you see its last 30 days here." : null;
-    this.asked = (this.asked ?? 0) + 1;
-    const asked = this.asked;
     if (missing) {
+      this.trial.stale(false);
       this.trial.say(missing);
       return;
     }
-    // Without a limit there is still a chart to choose one by.
-    const undecided = "value" in condition && [condition.value].flat().some((each) => typeof each !== "number");
-    const tried = { ...this.whole, name: document.name || "Untitled", slug: document.slug || "untitled", sinks: [], ...(undecided ? { condition: { type: "missing" }, no_data_state: "ok" } : {}) };
+    const undecided = this.undecided;
+    const tried = { ...this.#tried(), ...(undecided ? { condition: { type: "missing" }, no_data_state: "ok" } : {}) };
     this.trial.stale(true);
     try {
       const answer = await act(`${this.actions}/backtest`, { document: without(tried, "message", "link") });
-      if (asked !== this.asked) return;
+      if (this.outdated) return;
       this.trial.show(answer, { condition: undecided ? null : condition, unit: this.unit, undecided });
-      this.mark([]);
+      this.told.of(answer.frame);
+      this.mark(this.problems.filter(([place]) => place === "message"));
     } catch (error) {
-      if (asked !== this.asked) return;
-      this.mark(error.problems.map(([place, what]) => [place, what]));
+      if (this.outdated) return;
+      this.mark([...this.problems.filter(([place]) => place === "message"), ...error.problems]);
       this.trial.failed(error);
     }
     this.trial.stale(false);
+  }
+
+  /** Whether a limit is still to be set: there is a chart to choose one by all the same. */
+  get undecided() {
+    const { condition } = this.document;
+    return "value" in condition && [condition.value].flat().some((each) => typeof each !== "number");
+  }
+
+  /** The document with what is not decided yet filled in. */
+  #tried() {
+    const { document } = this;
+    const made = { ...this.whole, name: document.name || "Untitled", slug: document.slug || "untitled", sinks: [] };
+    if (this.undecided) made.condition = { ...document.condition, value: Array.isArray(document.condition.value) ? [0, 1] : 1 };
+    return made;
+  }
+
+  /** @param {[string, string][]} problems of the message's template, which it is told as it is written */
+  #markMessage(problems) {
+    this.mark([...this.problems.filter(([place]) => place !== "message"), ...problems]);
   }
 
   /** @param {[string, string][]} problems of the whole document */
@@ -148,6 +192,7 @@ export class AlertForm {
     const left = markPlaces(this.form, problems);
     this.left.hidden = !left.length;
     write(this.left, left.map(([place, what]) => (place ? `${place}: ${what}` : what)).join("; "));
+    if (problems.some(([place]) => /^(message|link|labels)/.test(place))) this.told.more.open = true;
     if (problems.some(([place]) => /^(keep_firing_for|every|labels|link|no_data_state)/.test(place))) this.more.open = true;
   }
 
@@ -349,7 +394,7 @@ export class AlertForm {
       labelled("Slug", slug, { place: "slug", help: "Its name in addresses and in the API" }),
       h("div", { class: "field", "data-place": "sinks" }, h("span", { class: "label", text: "Tells" }), ...(sinks.length ? sinks : [noSinks]), h("span", { class: "wrong", hidden: true, role: "alert" })),
       sinks.length ? labelled("While it fires it", repeat, { place: "repeat", help: "Until somebody acknowledges it" }) : null,
-      h("details", { class: "more" }, h("summary", { text: "Message, link and labels" }), h("div", { class: "stack" },
+      this.told.more = h("details", { class: "more" }, h("summary", { text: "Message, link and labels" }), h("div", { class: "stack" },
         labelled("Message", message, { place: "message", help: "A Jinja template. It knows `name`, `state`, `severity`, `value`, `unit`, `threshold`, `series`, `series_name`, `labels`, `since`, `condition`, `link`. Empty: plain words" }),
         labelled("Link", link, { place: "link", help: "Where a receiver is led to; without one, to this alert" }),
         this.labels.element)));

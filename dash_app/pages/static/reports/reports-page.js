@@ -66,6 +66,8 @@ form?.addEventListener("submit", async (event) => {
   event.preventDefault();
   try {
     const document_ = said();
+    // A report keeps to nobody when its sinks are deleted; nobody means to make one like that.
+    if (!document_.sinks.length && form.elements.sinks) return void showProblems(form, { problems: [["sinks", "choose at least one sink that it is sent to"]] });
     if (editing) await act("/reports/list/save", { report: editing, document: document_, revision: facts.revisions[editing] });
     else await act("/reports/list/create", { document: document_ });
     // What the window begins with is the page's.

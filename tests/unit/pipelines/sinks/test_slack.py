@@ -6,8 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
@@ -15,6 +17,7 @@ from werkzeug import Request, Response
 from dash_app.domain.errors import DashError, Invalid, Permanent, Transient
 from dash_app.pipelines.delivery.messages import wording
 from dash_app.pipelines.reach import Reach
+from dash_app.pipelines.sinks import slack
 from dash_app.pipelines.sinks.base import File, Gone, Message
 from dash_app.pipelines.sinks.cards import card_of
 from dash_app.pipelines.sinks.slack import MOST_SECTION, SlackSink, cut, layout
@@ -140,6 +143,38 @@ def test_files_that_are_lost_do_not_say_it_twice(httpserver: HTTPServer) -> None
     httpserver.expect_request("/api/files.completeUploadExternal").respond_with_json({"ok": False, "error": "oh"})
     made = SlackSink.from_options({"token": TOKEN, "channel": "C42", "api_url": httpserver.url_for("/api")})
     assert "its files are missing" in made.send(message(files=(File("a", "image/png", b"x"),)), reach()).response
+
+
+def test_all_calls_have_one_time_and_nothing_is_posted_after_it(
+    httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Uploads take their time; when it is over nothing is posted, and no request has longer than what is left."""
+    clock, allowed = [100.0], list[float]()
+    monkeypatch.setattr(slack, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def upload(request: Request) -> Response:
+        clock[0] += 2.0
+        return Response("")
+
+    send = httpx.Client.send
+
+    def noted(self: httpx.Client, request: httpx.Request, **more: Any) -> httpx.Response:
+        allowed.append(request.extensions["timeout"]["read"])
+        return send(self, request, **more)
+
+    monkeypatch.setattr(httpx.Client, "send", noted)
+    place = {"ok": True, "upload_url": httpserver.url_for("/up"), "file_id": "F1"}
+    httpserver.expect_request("/api/files.getUploadURLExternal").respond_with_json(place)
+    httpserver.expect_request("/up").respond_with_handler(upload)
+    httpserver.expect_request("/api/chat.postMessage").respond_with_json({"ok": True, "channel": "C42", "ts": "17.1"})
+    httpserver.expect_request("/api/files.completeUploadExternal").respond_with_json({"ok": True})
+    options = {"token": TOKEN, "channel": "C42", "api_url": httpserver.url_for("/api"), "timeout_seconds": 4}
+    made, file = SlackSink.from_options(options), File("a", "image/png", b"x")
+    with pytest.raises(Transient, match=r"no time was left for chat.postMessage: 4 s are over"):
+        made.send(message(files=(file, file)), reach())
+    assert allowed == [4.0, 4.0, 2.0, 2.0]
+    assert "/api/chat.postMessage" not in [request.path for request, _ in httpserver.log]
+    assert made.send(message(files=(file,)), reach()).status == 200
 
 
 @pytest.mark.parametrize(
