@@ -39,8 +39,11 @@ def postgres() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def template(postgres: str) -> str:
     """Name of a database with all migrations applied, to be copied; nothing stays connected to it."""
-    from dash_app.storage.migrate import upgrade  # here, so that tests without a database do not load it
+    # Here, so that tests without a database do not load them.
+    from dash_app.storage.migrate import upgrade
+    from tests import passwords
 
+    passwords.make_cheap()
     name = "template_dash"
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")

@@ -7,7 +7,6 @@ dearest part of them.
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from dash_app.app import App
 from dash_app.domain.access import Principal, Role
@@ -29,16 +28,10 @@ from dash_app.pipelines import setup
 from dash_app.pipelines.ingest import Ingest
 from dash_app.settings import Settings
 from dash_app.storage import embedded, payloads, people
+from tests.e2e.conftest import Windows
 from tests.e2e.pages.harness import EMAIL, PASSWORD, environment
 
 ROOT = Path(__file__).parents[3]
-CHROMIUM = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @dataclass
@@ -153,44 +146,33 @@ def house(node: Node, request: pytest.FixtureRequest) -> House:
     return House(node.url, node.app, team, who, email, {EMAIL: email})
 
 
-# No longer than a module: Playwright's own event loop runs for as long, and other tests need theirs.
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
-        yield made
-        made.close()
-
-
 Opened = Callable[..., Page]
 
 
 @pytest.fixture
-def opened(house: House, browser: Browser) -> Iterator[Opened]:
-    """Opens a browser that is logged in; the test fails on any console error and any request to another host. What a
-    test expects to be complained of it takes out of `opened.complaints`."""
-    contexts: list[BrowserContext] = []
+def opened(house: House, windows: Windows) -> Iterator[Opened]:
+    """Opens an empty page that is logged in, or the one at `path`; the test fails on any console error and any request
+    to another host. What a test expects to be complained of it takes out of `opened.complaints`."""
     complaints: list[str] = []
     ours = (house.url, house.url.replace("http", "ws", 1), "blob:", "data:")
 
-    def open_page(email: str = EMAIL, *, width: int = 1360, theme: Any = "light", **options: Any) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme, **options)
-        contexts.append(context)
+    def open_page(email: str = EMAIL, *, path: str = "", **options: Any) -> Page:
+        page = windows.take(**options)
         # Logging in by hand has its own tests; here it would only take time.
-        context.add_cookies([{"name": "dash_session", "value": house.session(email), "url": house.url}])
-        page = context.new_page()
+        page.context.add_cookies([{"name": "dash_session", "value": house.session(email), "url": house.url}])
         page.on("console", lambda m: complaints.append(f"{m.type}: {m.text}") if m.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(f"thrown: {error}"))
         page.on("request", lambda r: None if r.url.startswith(ours) else complaints.append(f"asked elsewhere: {r.url}"))
-        page.goto(house.url)
+        if path:
+            page.goto(house.url + path)
         return page
 
     open_page.complaints = complaints  # type: ignore[attr-defined]
     yield open_page
-    for context in contexts:
-        for page in context.pages:
-            assert page.evaluate("window.hacked") is None
-        context.close()
+    for page in windows.pages:
+        assert page.evaluate("window.hacked") is None
+    # What a page complains of when it is left counts as well.
+    windows.give_back()
     assert complaints == []
 
 

@@ -45,7 +45,9 @@ async def run(url: str, port: int, folder: str) -> None:
     from dash_app import node
     from dash_app.settings import Settings
     from dash_app.storage.engine import Database
+    from tests import passwords
 
+    passwords.make_cheap()
     # The tests' PostgreSQL gives up durability for speed, which a node refuses.
     Database.check_durable = lambda self: None  # type: ignore[method-assign]
     node.Supervisor = NoWorkers  # type: ignore[assignment,attr-defined]

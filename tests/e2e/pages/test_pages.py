@@ -7,13 +7,14 @@ import urllib.error
 import urllib.request
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from dash_app.domain.access import Role
 from dash_app.domain.mapping import parse_mapping
 from dash_app.pipelines import dashboards
 from dash_app.pipelines.propose import propose_dashboard
 from dash_app.storage import catalog
+from tests.e2e.conftest import Windows
 from tests.e2e.pages.conftest import House, Opened, ready
 from tests.e2e.pages.harness import PASSWORD
 
@@ -78,16 +79,14 @@ def test_what_is_not_there_is_a_404_that_says_so(house: House, opened: Opened) -
 @pytest.mark.parametrize(
     "path", ["/", "/pipelines/weather?tab=rejects", "/pipelines/weather/mapping", "/pipelines/new"]
 )
-def test_who_is_not_known_logs_in_and_comes_back(house: House, browser: Browser, path: str) -> None:
-    context = browser.new_context()
-    page = context.new_page()
+def test_who_is_not_known_logs_in_and_comes_back(house: House, windows: Windows, path: str) -> None:
+    page = windows.take()
     page.goto(house.url + path)
     assert page.url.startswith(f"{house.url}/login")
     page.fill("#email", house.email)
     page.fill("#password", PASSWORD)
     page.click("button[type=submit]")
     page.wait_for_url(house.url + path)
-    context.close()
 
 
 def status_of(request: urllib.request.Request) -> int:
@@ -202,7 +201,7 @@ def test_a_change_without_the_sessions_token_is_refused(house: House, opened: Op
 
 
 def test_keys_lead_from_page_to_page(house: House, opened: Opened) -> None:
-    page = opened()
+    page = opened(path="/")
     page.keyboard.press("g")
     page.keyboard.press("p")
     page.wait_for_url("**/pipelines")
@@ -229,7 +228,7 @@ def test_the_cookie_is_nowhere_in_a_document(house: House, opened: Opened) -> No
 
 
 def test_the_theme_is_there_before_the_first_paint_and_stays(house: House, opened: Opened) -> None:
-    page = opened()
+    page = opened(path="/")
     page.evaluate("localStorage.setItem('dash-theme', 'dark')")
     page.goto(f"{house.url}/pipelines")
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"

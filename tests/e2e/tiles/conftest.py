@@ -5,39 +5,21 @@ A page may speak to the harness alone, and says nothing on the console.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
+from tests.e2e.conftest import Windows
 from tests.e2e.tiles.harness import Server
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 Scheme = Literal["light", "dark"]
 OpenPage = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("Chromium is not installed")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
+def server_of_module() -> Iterator[Server]:
     served = Server()
     served.start()
     yield served
@@ -45,10 +27,16 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def open_page(browser: Browser, server: Server) -> Iterator[OpenPage]:
+def server(server_of_module: Server) -> Server:
+    """The module's server, which remembers nothing of other tests."""
+    server_of_module.state.forget()
+    return server_of_module
+
+
+@pytest.fixture
+def open_page(windows: Windows, server: Server) -> Iterator[OpenPage]:
     """Opens pages of the harness; afterwards fails on anything the page complained of or asked of another host."""
     complaints: list[str] = []
-    contexts = []
 
     def opened(
         path: str = "/dashboard",
@@ -58,15 +46,14 @@ def open_page(browser: Browser, server: Server) -> Iterator[OpenPage]:
         scheme: Scheme = "light",
         forgive: tuple[str, ...] = (),
     ) -> Page:
-        context = browser.new_context(
-            viewport={"width": width, "height": height},
-            color_scheme=scheme,
+        page = windows.take(
+            width=width,
+            height=height,
+            theme=scheme,
             locale="en-GB",
             timezone_id="Europe/Oslo",
             accept_downloads=True,
         )
-        contexts.append(context)
-        page = context.new_page()
         page.set_default_timeout(15_000)
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
         page.on(
@@ -89,6 +76,6 @@ def open_page(browser: Browser, server: Server) -> Iterator[OpenPage]:
         return page
 
     yield opened
-    for context in contexts:
-        context.close()
+    # What a page complains of when it is left counts as well.
+    windows.give_back()
     assert complaints == []

@@ -280,8 +280,12 @@ class State:
     """What the tests look at and turn: topics, sockets, what was asked, updates a second, whether they are sent."""
 
     def __init__(self) -> None:
-        self.topics: dict[str, Topic] = {}
         self.sockets: set[Channel] = set()
+        self.forget()
+
+    def forget(self) -> None:
+        """As at the start; who is connected stays so."""
+        self.topics: dict[str, Topic] = {}
         self.asked: list[dict[str, Any]] = []
         self.moving = False
         self.skip_next = False
