@@ -163,7 +163,7 @@ def deleted(unit: Unit) -> list[DeletedDashboard]:
         "ORDER BY deleted_at DESC LIMIT %(most)s",
         {"kept": KEPT, "most": _AT_ONCE},
     )
-    return [DeletedDashboard(*row, row[-1] + KEPT) for row in rows]
+    return [DeletedDashboard(uid, title, folder, tiles, at, at + KEPT) for uid, title, folder, tiles, at in rows]
 
 
 def prune(unit: Unit, now: datetime) -> int:
