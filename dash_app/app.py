@@ -57,3 +57,4 @@ class App(Resources):
 
     def close(self) -> None:
         self.database.close()
+        self.objects.close()

@@ -21,6 +21,18 @@ def _of(url: str, database: str) -> str:
     return url.replace(f"/{embedded.DATABASE}?", f"/{database}?", 1)
 
 
+#: What takes minutes a module begins first, so that at the end all processes still have something to do.
+_FIRST = ("torture", "e2e", "integration", "contracts")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return _FIRST.index(folder) if folder in _FIRST else len(_FIRST)
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """URL of a superuser on an empty database of a PostgreSQL that is gone, data and all, after the run."""

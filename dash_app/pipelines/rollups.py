@@ -46,7 +46,8 @@ def rollup(frame: pl.DataFrame, metrics: Sequence[FieldSpec], dims: Sequence[str
     (Int64, the payload), `m{i}_last_at`, `m{i}_last_by`.
     A metric of which a bucket has no value counts 0, sums 0, and is null in the rest. NaN counts as no value.
     """
-    if frame.height <= FEW:
+    # A record without a time is nobody's here; the database refuses it and names the column.
+    if frame.height <= FEW and not frame.get_column("_time").null_count():
         return rollup_few(frame, metrics, dims, _WIDTHS, _SUM_LIMIT)
     return rollup_many(frame, metrics, dims)
 

@@ -89,6 +89,9 @@ class Objects(Protocol):
         """Removes what writes that were cut short before that time left behind outside any key; answers how many."""
         ...
 
+    def close(self) -> None:
+        """Lets go of its connections."""
+
     def check(self) -> None:
         """Raises what is wrong when the store cannot be used; one cheap request, for readiness."""
         ...

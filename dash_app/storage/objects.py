@@ -141,6 +141,9 @@ class Folder:
             if disk.f_blocks and not disk.f_bavail:
                 raise ObjectsUnavailable("DASH_BRONZE_URL: the disk of the bronze folder is full")
 
+    def close(self) -> None:
+        pass  # nothing is held open
+
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)
 

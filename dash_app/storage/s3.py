@@ -126,6 +126,9 @@ class S3:
         ask = partial(self._client.list_objects_v2, Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
         self._patiently(ask, attempts=1)
 
+    def close(self) -> None:
+        self._client.close()
+
     def _name(self, key: str) -> str:
         return self._prefix + check_key(key)
 

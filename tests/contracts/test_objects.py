@@ -29,9 +29,10 @@ def s3_endpoint() -> Iterator[str]:
 
 
 @pytest.fixture(params=["folder", "s3"])
-def objects(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Objects:
+def objects(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Objects]:
     if request.param == "folder":
-        return open_objects((tmp_path / "a folder").as_uri())
+        yield open_objects((tmp_path / "a folder").as_uri())
+        return
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     endpoint = request.getfixturevalue("s3_endpoint")
@@ -39,7 +40,10 @@ def objects(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
     client.create_bucket(Bucket=bucket)
     client.put_object(Bucket=bucket, Key="outside/the-prefix", Body=b"not ours")
-    return open_objects(f"s3://{bucket}/some/prefix", endpoint)
+    made = open_objects(f"s3://{bucket}/some/prefix", endpoint)
+    yield made
+    made.close()
+    client.close()
 
 
 def test_what_was_put_is_there(objects: Objects) -> None:

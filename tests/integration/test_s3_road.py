@@ -45,11 +45,14 @@ def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     for found in client.list_objects_v2(Bucket="bronze").get("Contents", []):
         client.delete_object(Bucket="bronze", Key=found["Key"])
     client.delete_bucket(Bucket="bronze")
+    client.close()
 
 
 @pytest.fixture
-def s3_house(house: House, bucket: str, endpoint: str) -> House:
-    return House(replace(house.app, objects=open_objects(f"s3://{bucket}/raw", endpoint)), house.team)
+def s3_house(house: House, bucket: str, endpoint: str) -> Iterator[House]:
+    objects = open_objects(f"s3://{bucket}/raw", endpoint)
+    yield House(replace(house.app, objects=objects), house.team)
+    objects.close()
 
 
 def archive_task(app: App, pipeline: object) -> None:
