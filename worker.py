@@ -36,6 +36,9 @@ from dash_app.storage import embedded, ledger
 
 log = structlog.get_logger("worker")
 
+#: Of a small claim's time half is spent waiting for the database; with one thread fifty pipelines that get a payload a
+#: second wait for each other.
+INGEST_THREADS = 2
 #: Threads of the consumer that waits for others.
 IO_THREADS = 8
 #: The process that owns streams; it takes nothing from a queue.
@@ -167,7 +170,8 @@ class Workers:
         self._orders = orders
         self._context = multiprocessing.get_context("spawn")
         workers = orders.settings.workers
-        everything = [(INGEST, 1)] * workers + [(IO, IO_THREADS), (DELIVER, QUEUE_THREADS), (STREAMS, 0), (ALERTS, 0)]
+        everything = [(INGEST, INGEST_THREADS)] * workers
+        everything += [(IO, IO_THREADS), (DELIVER, QUEUE_THREADS), (STREAMS, 0), (ALERTS, 0)]
         everything += [(REPLAY, REPLAY_THREADS)] * workers
         self._wanted = [one for one in everything if one[0] in orders.settings.worker_roles]
         self._processes: list[BaseProcess] = [self._start(*wanted) for wanted in self._wanted]

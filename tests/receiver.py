@@ -114,6 +114,7 @@ def receiver(behave: Behave = lambda id, count: OK) -> Iterator[Receiver]:
 
 
 def _read(stream) -> tuple[dict[str, str], bytes, str] | None:  # type: ignore[no-untyped-def]
+    """The next request; None where there is none, or only a part of one: whoever sent it was killed on the way."""
     first = stream.readline()
     if not first.strip():
         return None
@@ -121,7 +122,10 @@ def _read(stream) -> tuple[dict[str, str], bytes, str] | None:  # type: ignore[n
     while (line := stream.readline()).strip():
         name, _, value = line.decode("latin-1").partition(":")
         headers[name.strip().lower()] = value.strip()
-    body = stream.read(int(headers.get("content-length", "0")))
+    length = int(headers.get("content-length", "0"))
+    body = stream.read(length)
+    if not line or len(body) < length:
+        return None
     return headers, body, first.split()[1].decode("latin-1")
 
 

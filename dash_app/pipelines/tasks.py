@@ -62,13 +62,13 @@ from dash_app.storage import (
 
 log = structlog.get_logger(__name__)
 
-#: Maps payloads; one process of one thread each.
+#: Maps payloads; processes of a few threads each: while one waits for the database another maps.
 INGEST = "ingest"
 #: Waits for others: polls, uploads to the object store, maintenance; one process of several threads.
 IO = "io"
 #: Delivers what is in the outbox; one process, whose few threads hand turns out.
 DELIVER = "deliver"
-#: Maps history anew; processes of one thread each, which give way to those that map what comes in.
+#: Maps history anew; processes that give way to those that map what comes in.
 REPLAY = "replay"
 
 
@@ -122,7 +122,8 @@ class Queues:
         self.app = app
         #: Where people reach Dash, for the links in messages.
         self._base_url = base_url
-        self._ingest = Ingest(app)
+        #: Each thread has its own: what it has compiled is not shared.
+        self._ingests = threading.local()
         self._client = app.reach.client()
         self._tokens = Tokens()
         self._replays = Replays(app)
@@ -158,7 +159,9 @@ class Queues:
         self._queues[queue].task(name=name)(task)
 
     def _tasks_ingest(self, argument: str) -> None:
-        self._ingest.run(UUID(argument))
+        if not hasattr(self._ingests, "mine"):
+            self._ingests.mine = Ingest(self.app)
+        self._ingests.mine.run(UUID(argument))
 
     def _task_deliver(self, argument: str) -> None:
         """Has a thread deliver what a sink has in the outbox."""
