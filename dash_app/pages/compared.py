@@ -6,16 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dash_app.pages import words
 
 if TYPE_CHECKING:
-    from dash_app.pipelines.affected import AffectedTile
+    from dash_app.pipelines.affected import AffectedAlert, AffectedTile
     from dash_app.pipelines.difference import Difference, FieldDifference, Totals
     from dash_app.pipelines.mapping_difference import MappingChange
     from dash_app.storage.comparisons import Comparison
 
+_Affected = TypeVar("_Affected", "AffectedTile", "AffectedAlert")
 MINUS = "\u2212"
 #: Said of totals that differ in their last digits alone.
 ROUNDING = "but for rounding"
@@ -56,6 +57,7 @@ class Compared:
     comparison: Comparison | None = None
     #: Whether either mapping has a key.
     keyed: bool = False
+    alerts: Sequence[AffectedAlert] = ()
 
     @property
     def verdict(self) -> str:
@@ -63,15 +65,23 @@ class Compared:
 
     @property
     def breaking(self) -> int:
-        return sum(tile.effect == "breaks" for tile in self.tiles)
+        return sum(one.effect == "breaks" for one in self.tiles) + sum(one.effect == "breaks" for one in self.alerts)
+
+    @property
+    def affected(self) -> str:
+        """Who is affected: 3 tiles and 1 alert."""
+        counts = ((len(self.tiles), "tile"), (len(self.alerts), "alert"))
+        return " and ".join(words.plural(count, name) for count, name in counts if count)
 
     @property
     def tile_groups(self) -> list[tuple[str, tuple[str, ...], list[AffectedTile]]]:
         """(effect, reasons, tiles): tiles that are affected alike, those that break first."""
-        groups: dict[tuple[str, tuple[str, ...]], list[AffectedTile]] = {}
-        for tile in self.tiles:
-            groups.setdefault((tile.effect, tile.why), []).append(tile)
-        return [(effect, why, tiles) for (effect, why), tiles in groups.items()]
+        return _grouped(self.tiles)
+
+    @property
+    def alert_groups(self) -> list[tuple[str, tuple[str, ...], list[AffectedAlert]]]:
+        """The same of alerts."""
+        return _grouped(self.alerts)
 
     @property
     def touched(self) -> list[FieldDifference]:
@@ -84,6 +94,13 @@ class Compared:
     @property
     def untouched(self) -> list[str]:
         return [one.name for one in self.difference.fields if not one.touched] if self.difference else []
+
+
+def _grouped(affected: Sequence[_Affected]) -> list[tuple[str, tuple[str, ...], list[_Affected]]]:
+    groups: dict[tuple[str, tuple[str, ...]], list[_Affected]] = {}
+    for one in affected:
+        groups.setdefault((one.effect, one.why), []).append(one)
+    return [(effect, why, alike) for (effect, why), alike in groups.items()]
 
 
 def verdict(difference: Difference) -> str:

@@ -507,8 +507,9 @@ class Workspace(SourceDesk, DashboardDesk, SinkDesk, AlertDesk, ReportDesk):
         comparison: Comparison | None = None,
     ) -> Compared:
         tiles = compared.tiles_of(unit, pipeline, a, b, difference) if difference else []
+        alerts = compared.alerts_of(unit, pipeline, a, b, difference) if difference else []
         keyed = bool(a.spec.key or b.spec.key)
-        return Compared(difference, mapping_difference(a.spec, b.spec), tiles, comparison, keyed)
+        return Compared(difference, mapping_difference(a.spec, b.spec), tiles, comparison, keyed, alerts)
 
 
 def _since(

@@ -1,4 +1,5 @@
-"""Whose picture changes with a mapping: the tiles that show a pipeline, held against what two mappings make of it."""
+"""Whom a mapping changes: the tiles that show a pipeline and the alerts that watch it, held against what two mappings
+make of it."""
 
 from __future__ import annotations
 
@@ -8,17 +9,20 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from dash_app.domain import variables
+from dash_app.domain.alerts import parse_alert
 from dash_app.domain.dashboards import queries_of
 from dash_app.domain.errors import Invalid
 from dash_app.domain.query import parse_query
 from dash_app.domain.specs import Dashboard, FieldSpec, MappingSpec, Pipeline, QuerySpec
 from dash_app.domain.templating import defaults
 from dash_app.domain.variables import Value
+from dash_app.pipelines.alerts.setup import query_problems
 from dash_app.pipelines.difference import Difference, FieldDifference
 from dash_app.pipelines.expressions import parse_filter
 from dash_app.pipelines.mapping_difference import renamed
 from dash_app.pipelines.query import check_query
 from dash_app.storage import filters
+from dash_app.storage.alerts import Alert
 
 #: `breaks`: its query is refused under the new mapping; `changes`: it shows something else.
 Effect = Literal["breaks", "changes"]
@@ -36,6 +40,51 @@ class AffectedTile:
     effect: Effect
     fields: tuple[str, ...]
     why: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AffectedAlert:
+    """A rule that will be evaluated on something else, or not at all. Otherwise as `AffectedTile`."""
+
+    alert: str
+    name: str
+    effect: Effect
+    fields: tuple[str, ...]
+    why: tuple[str, ...]
+
+
+def affected_alerts(
+    rules: Iterable[Alert], a: MappingSpec, b: MappingSpec, difference: Difference
+) -> list[AffectedAlert]:
+    """Of these rules of one pipeline, those that will break or see something else, those that break first."""
+    subject = _Subject(a, b, difference)
+    found = []
+    for rule in rules:
+        try:
+            spec = parse_alert(rule.document)
+        except Invalid:
+            continue  # of a version before some rule: it is not evaluated now either
+        query = spec.document.get("query")
+        if query is None:
+            continue  # it watches how the pipeline fares, and no field
+        asked = {**query, "select": query.get("select") or [{"agg": "count"}], "from": "now-1h", "to": "now"}
+        try:
+            parsed = parse_query(asked, datetime.now(UTC))
+        except Invalid:
+            continue
+        refused = [
+            [what for _, what in query_problems(spec, {field.name: field for field in one.fields})] for one in (a, b)
+        ]
+        effect: Effect
+        if refused[1] and not refused[0]:
+            names = renamed(a, b)
+            hints = [f"{name} is called {names[name]} now" for name in subject.used(parsed) if name in names]
+            effect, why = "breaks", [*refused[1], *hints]
+        else:
+            effect, why = subject.effect(parsed, {})
+        if why:
+            found.append(AffectedAlert(rule.slug, rule.name, effect, tuple(subject.used(parsed)), tuple(why)))
+    return sorted(found, key=lambda one: (one.effect != "breaks", one.name.lower()))
 
 
 def affected_tiles(

@@ -22,12 +22,12 @@ from dash_app.domain.errors import Conflict, DashError, Invalid, Transient
 from dash_app.domain.ids import payload_id_floor
 from dash_app.domain.mapping import load_mapping_text, parse_mapping
 from dash_app.domain.specs import MappingSpec, Pipeline
-from dash_app.pipelines.affected import AffectedTile, affected_tiles
+from dash_app.pipelines.affected import AffectedAlert, AffectedTile, affected_alerts, affected_tiles
 from dash_app.pipelines.compare import compare
 from dash_app.pipelines.difference import Difference
 from dash_app.pipelines.mapping import Plan, compile_mapping
 from dash_app.pipelines.resources import Resources
-from dash_app.storage import bronze, catalog, comparisons, dashboards, ledger, people
+from dash_app.storage import alerts, bronze, catalog, comparisons, dashboards, ledger, people
 from dash_app.storage.comparisons import Comparison
 from dash_app.storage.unit import Unit
 
@@ -200,6 +200,12 @@ def difference_of(comparison: Comparison) -> Difference | None:
 def tiles_of(unit: Unit, pipeline: Pipeline, a: Side, b: Side, difference: Difference) -> list[AffectedTile]:
     """Tiles of the team's dashboards, as they are now, that show something else under `b`."""
     return affected_tiles(dashboards.documents(unit), pipeline, a.spec, b.spec, difference)
+
+
+def alerts_of(unit: Unit, pipeline: Pipeline, a: Side, b: Side, difference: Difference) -> list[AffectedAlert]:
+    """The team's alerts, as they are now, that will see something else under `b`."""
+    rules = [line.alert for line in alerts.lines(unit, pipeline=pipeline.id)]
+    return affected_alerts(rules, a.spec, b.spec, difference)
 
 
 def _bounds(start: datetime | None, end: datetime | None) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from dash_app.domain.ids import as_uuid
 from dash_app.domain.query import parse_time
 from dash_app.domain.specs import Pipeline
 from dash_app.pipelines import comparisons as compared
-from dash_app.pipelines.affected import AffectedTile
+from dash_app.pipelines.affected import AffectedAlert, AffectedTile
 from dash_app.pipelines.comparisons import Side
 from dash_app.pipelines.difference import Difference
 from dash_app.pipelines.mapping_difference import MappingChange, mapping_difference
@@ -75,7 +75,7 @@ def _moment(call: Call, place: str) -> datetime | None:
 
 # Shapes --------------------------------------------------------------------------------------------------------------
 
-_NOTHING: dict[str, Any] = {"difference": None, "mapping_changes": [], "tiles": []}
+_NOTHING: dict[str, Any] = {"difference": None, "mapping_changes": [], "tiles": [], "alerts": []}
 _NOT_KEPT: dict[str, Any] = {
     "id": None,
     "scope": "sample",
@@ -115,7 +115,8 @@ def _found(call: Call, pipeline: Pipeline, a: Side, b: Side, difference: Differe
     return {
         "difference": difference.to_document(),
         "mapping_changes": [_change(one) for one in mapping_difference(a.spec, b.spec)],
-        "tiles": [_tile(one) for one in compared.tiles_of(call.unit, pipeline, a, b, difference)],
+        "tiles": [_affected(one) for one in compared.tiles_of(call.unit, pipeline, a, b, difference)],
+        "alerts": [_affected(one) for one in compared.alerts_of(call.unit, pipeline, a, b, difference)],
     }
 
 
@@ -123,7 +124,7 @@ def _change(one: MappingChange) -> dict[str, Any]:
     return {name: getattr(one, name) for name in one.__slots__}
 
 
-def _tile(one: AffectedTile) -> dict[str, Any]:
+def _affected(one: AffectedTile | AffectedAlert) -> dict[str, Any]:
     return {name: getattr(one, name) for name in one.__slots__} | {"fields": list(one.fields), "why": list(one.why)}
 
 
@@ -283,6 +284,18 @@ COMPARISON = define(
                     }
                 ),
                 description="Tiles of dashboards that will be refused, or show something else.",
+            ),
+            "alerts": array_of(
+                object_of(
+                    {
+                        "alert": shapes.SLUG,
+                        "name": shapes.TEXT,
+                        "effect": {"type": "string", "enum": ["breaks", "changes"]},
+                        "fields": array_of(shapes.TEXT),
+                        "why": array_of(shapes.TEXT),
+                    }
+                ),
+                description="Alerts whose rule will be refused, or see something else.",
             ),
         }
     ),

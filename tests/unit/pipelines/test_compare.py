@@ -18,7 +18,7 @@ from dash_app.domain.events import Payload
 from dash_app.domain.mapping import parse_mapping
 from dash_app.domain.specs import Dashboard, Pipeline
 from dash_app.pipelines import compare as module
-from dash_app.pipelines.affected import affected_tiles
+from dash_app.pipelines.affected import affected_alerts, affected_tiles
 from dash_app.pipelines.compare import compare
 from dash_app.pipelines.difference import (
     GROUPS,
@@ -34,6 +34,7 @@ from dash_app.pipelines.difference import (
 )
 from dash_app.pipelines.mapping import Plan, compile_mapping
 from dash_app.pipelines.mapping_difference import mapping_difference, renamed
+from dash_app.storage.alerts import Alert
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 BASE: dict[str, Any] = {
@@ -461,6 +462,52 @@ def tiles(before: dict[str, Any], after: dict[str, Any], *queries: dict[str, Any
 
 AVG = {"select": [{"field": "n", "agg": "avg"}], "every": "1m"}
 COUNT = {"select": [{"agg": "count"}], "by": ["s"], "every": "auto"}
+
+
+def rule(name: str, query: dict[str, Any] | None, **more: Any) -> Alert:
+    document = {"name": name, "slug": name, "condition": {"type": "threshold", "op": ">", "value": 1}, **more}
+    if query is not None:
+        document["query"] = {"pipeline": "scales", **query}
+    return Alert(
+        UUID(int=4),
+        UUID(int=1),
+        name,
+        name,
+        "warning",
+        {},
+        PIPELINE.id,
+        "scales",
+        document,
+        True,
+        "",
+        1,
+        NOW,
+        "",
+        NOW,
+        "",
+    )
+
+
+def test_alerts_break_and_change_as_tiles_do() -> None:
+    rules = [
+        rule("mean", {"select": [{"field": "n", "agg": "avg"}]}),
+        rule("count", {}),
+        rule("least", {"select": [{"field": "n", "agg": "min"}], "by": ["s"]}),
+        rule("stale", None, pipeline="scales", watch="stale"),
+        rule("old", {"select": "nonsense"}),
+    ]
+
+    def found(after: dict[str, Any], *bodies: Any) -> list[tuple[str, str, tuple[str, ...]]]:
+        difference = compare(plan(BASE), plan(after), payloads(*bodies))
+        affected = affected_alerts(rules, parse_mapping(BASE), parse_mapping(after), difference)
+        return [(one.name, one.effect, one.fields) for one in affected]
+
+    assert found(BASE) == []
+    gone = {"fields": [S, {**N, "name": "mass"}]}
+    assert found(gone) == [("least", "breaks", ("n", "s")), ("mean", "breaks", ("n",))]
+    assert found({"fields": [{**N, "type": "text"}, S]})[0] == ("least", "breaks", ("n", "s"))
+    fewer = {**BASE, "where": "n > 1"}
+    assert {name for name, *_ in found(fewer, {"n": 1, "s": "a"}, {"n": 2, "s": "a"})} == {"count", "least", "mean"}
 
 
 def test_a_tile_breaks_where_its_field_is_gone_or_cannot_be_aggregated() -> None:
