@@ -195,12 +195,12 @@ def test_few_trials_run_at_once_and_none_for_long(scene: Scene, monkeypatch: pyt
         document = alerts.get(unit, "hot").document
         reach = {"start": scene.now - 10 * MINUTE, "end": scene.now + 10 * MINUTE, "now": scene.now + 10 * MINUTE}
         assert backtest.run(unit, document, **reach).fired == 1
-        with backtest._turn(scene.house.team), pytest.raises(TooManyRequests) as busy:
+        with backtest._places.take(scene.house.team), pytest.raises(TooManyRequests) as busy:
             backtest.run(unit, document, **reach)
         assert busy.value.retry_after == 5
-        with backtest._turn(uuid4()), backtest._turn(uuid4()), pytest.raises(TooManyRequests):
+        with backtest._places.take(uuid4()), backtest._places.take(uuid4()), pytest.raises(TooManyRequests):
             backtest.run(unit, document, **reach)
-        assert not backtest._under_way
+        assert backtest._places.free
         monkeypatch.setattr(backtest, "SECONDS", 0.0)
         with pytest.raises(TooSlow, match="shorter range"):
             backtest.run(unit, document, **reach)

@@ -8,20 +8,16 @@ both agree to a step on what was there to be seen.
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
-from uuid import UUID
 
 from dash_app.domain import ids
 from dash_app.domain.alert_machine import Reference, State, finite, judge, step
 from dash_app.domain.alerts import AlertSpec, read_series
-from dash_app.domain.errors import Invalid, TooManyRequests
+from dash_app.domain.errors import Invalid
 from dash_app.domain.specs import Pipeline
 from dash_app.pipelines.alerts import history as alert_history
 from dash_app.pipelines.alerts import setup as alert_setup
@@ -29,6 +25,7 @@ from dash_app.pipelines.alerts.backtest_values import ByMinute, ByRecord, Deadli
 from dash_app.pipelines.alerts.history import Past
 from dash_app.pipelines.alerts.minutes import MERGED, minute_of, moment_of
 from dash_app.pipelines.alerts.plan import MINUTE, Plan, Rule, compile_rules
+from dash_app.pipelines.places import Places
 from dash_app.storage import catalog
 from dash_app.storage.alert_turns import StoredRule
 from dash_app.storage.unit import Unit
@@ -48,8 +45,7 @@ SECONDS = 30.0
 DRAWN_SERIES = 12
 POINTS = 600
 
-_lock = threading.Lock()
-_under_way: Counter[UUID] = Counter()
+_places = Places(TRIALS_TEAM, TRIALS_ALL, "rules are being tried already; wait for their end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +138,7 @@ def run(
     start = start or end - DEFAULT_RANGE
     if not start < end <= start + LONGEST_RANGE:
         raise Invalid(problems=[("from", f"from lies before to, and at most {LONGEST_RANGE.days} days before it")])
-    with _turn(pipeline.team):
+    with _places.take(pipeline.team):
         return _tried(unit, spec, pipeline, start, end)
 
 
@@ -160,22 +156,6 @@ def _tried(unit: Unit, spec: AlertSpec, pipeline: Pipeline, start: datetime, end
     else:
         tried = ByRecord(unit, plan, rule, start, end, deadline)
     return _Trial(unit, plan, rule, spec, start, end, tried, deadline).run()
-
-
-@contextmanager
-def _turn(team: UUID) -> Iterator[None]:
-    """A place among the trials that are under way: each takes memory and a processor."""
-    with _lock:
-        if _under_way[team] >= TRIALS_TEAM or _under_way.total() >= TRIALS_ALL:
-            raise TooManyRequests("rules are being tried already; wait for their end", retry_after=5)
-        _under_way[team] += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _under_way[team] -= 1
-            if not _under_way[team]:
-                del _under_way[team]
 
 
 def _stored(spec: AlertSpec, pipeline: Pipeline) -> StoredRule:

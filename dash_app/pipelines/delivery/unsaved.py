@@ -5,21 +5,19 @@ What was tried cannot be looked at afterwards, as a saved sink's tests can: the 
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
 from dash_app.domain import ids
 from dash_app.domain.access import Principal
-from dash_app.domain.errors import DashError, Permanent, TooManyRequests, Transient
+from dash_app.domain.errors import DashError, Permanent, Transient
 from dash_app.pipelines.delivery import bounds, masking, outbox
 from dash_app.pipelines.delivery.document import check, stored_secrets
 from dash_app.pipelines.delivery.messages import message_of
+from dash_app.pipelines.places import Places
 from dash_app.pipelines.resources import Resources
 from dash_app.pipelines.sinks.base import Answer, Gone
 from dash_app.storage import people, sinks
@@ -32,8 +30,7 @@ TESTS_ALL = 4
 SHOWN = 4_000
 
 _TEXT = "This is a test message from Dash."
-_lock = threading.Lock()
-_under_way: Counter[UUID] = Counter()
+_places = Places(TESTS_TEAM, TESTS_ALL, "tests are under way; wait for their end")
 
 
 def try_unsaved(
@@ -74,7 +71,7 @@ def try_unsaved(
         template=None,
     )
     bounds.TESTS.check()
-    with _turn(team):
+    with _places.take(team):
         with app.database.team(team) as unit:
             people.record(unit, author, team, "sink.test", slug, {"kind": made.kind, "saved": False})
             unit.commit()
@@ -106,18 +103,3 @@ def _outcome(error: DashError) -> Literal["failed", "refused", "gone"]:
 def _answer_of(error: DashError) -> Answer:
     answer = error.extra.get("answer")
     return answer if isinstance(answer, Answer) else Answer()
-
-
-@contextmanager
-def _turn(team: UUID) -> Iterator[None]:
-    with _lock:
-        if _under_way[team] >= TESTS_TEAM or _under_way.total() >= TESTS_ALL:
-            raise TooManyRequests("tests are under way; wait for their end", retry_after=5)
-        _under_way[team] += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _under_way[team] -= 1
-            if not _under_way[team]:
-                del _under_way[team]

@@ -55,6 +55,7 @@ def test_an_alert_from_a_tile_is_tried_fires_live_and_is_seen_to(house: House, o
     expect(page.get_by_label("Name", exact=True)).to_have_value(chart["title"])
     expect(page.get_by_label("Field")).to_have_value("degrees")
     expect(verdict).to_contain_text("Set a limit")
+    expect(page.get_by_role("region", name="As it is told")).to_contain_text("Set a limit")
     page.get_by_label("Over", exact=True).select_option("5m")
     page.get_by_label("Limit", exact=True).fill("30")
     expect(verdict).to_contain_text("Would have fired 2 times")

@@ -39,7 +39,11 @@ export class AlertForm {
     this.named = Boolean(facts.document.slug);
     this.form = h("form", { class: "stack alert-fields", novalidate: true, onsubmit: (event) => event.preventDefault() });
     this.trial = new Trial(facts.timezone || undefined);
-    this.told = new Told((given) => act(`${actions}/preview`, { ...given, document: without(this.#tried(), "sinks") }), (problems) => this.#markMessage(problems));
+    this.told = new Told(
+      // A limit that nobody has set is not told of.
+      async (given) => (this.undecided ? { title: "", text: "Set a limit, and the message stands here as it is told.", problems: [] } : act(`${actions}/preview`, { ...given, document: without(this.#tried(), "sinks") })),
+      (problems) => this.#markMessage(problems),
+    );
     this.trial.element.append(this.told.element);
     root.replaceChildren(h("div", { class: "alert-form" }, this.form, this.trial.element));
     this.#build();
