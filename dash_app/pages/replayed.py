@@ -60,6 +60,18 @@ class Standing:
     #: The one under way as the live view tells it.
     told: Mapping[str, Any]
 
+    @property
+    def shape(self) -> Sequence[Any]:
+        """What its page is drawn anew for, as replays.js puts it together from the live view."""
+        newest = self.now or next(iter(self.past), None)
+        return (
+            str(newest.id) if newest else None,
+            newest.state if newest else None,
+            newest.throttle if newest else None,
+            self.active.generation if self.active else None,
+            self.back.version if self.back else None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from dash_app.domain.specs import DashboardLine, Pipeline, PipelineStats
@@ -11,6 +12,8 @@ from dash_app.pages.sourced import Script
 
 if TYPE_CHECKING:
     from dash_app.storage.ledger import Poll, Run
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,13 @@ class Line:
     @property
     def address(self) -> str:
         return address_of(self.pipeline)
+
+    @property
+    def counts(self) -> Sequence[Any]:
+        """What a pipeline's page is drawn anew for, as pipeline-page.js puts it together from the live view."""
+        stats, last = self.stats, self.stats.last_received
+        received = (last - _EPOCH) // timedelta(milliseconds=1) if last else None
+        return stats.records, stats.rejects, stats.pending, received, self.pipeline.state, self.pipeline.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,8 @@ for (const kind of ["change", "focusout"]) part.addEventListener(kind, () => (ch
 
 /** Somebody chooses, types or has a window open: what they are at must stay. */
 const busy = () => Boolean(choosing?.isConnected) || Boolean(part.querySelector("dialog[open], [data-choose]:checked")) || (document.activeElement instanceof HTMLInputElement && document.activeElement.type !== "checkbox" && part.contains(document.activeElement));
-let counts = "";
+/** What the counts were when the part was asked for; at first as the page was made. */
+let counts = JSON.stringify(JSON.parse(root.dataset.counts));
 let asked = 0;
 let timer = 0;
 
@@ -166,7 +167,7 @@ client.subscribe({ kind: "pipelines" }, (message) => {
   }
   const seen = JSON.stringify([here.records, here.rejects, here.pending, here.last_received, here.state, here.name]);
   // What is being mapped again may end with the counts that it began with.
-  if (counts && (seen !== counts || part.querySelector("[data-busy]"))) refresh();
+  if (seen !== counts || part.querySelector("[data-busy]")) refresh();
   counts = seen;
 });
 part.addEventListener("part:refresh", () => refresh(true));

@@ -32,7 +32,11 @@ const FIELDS = { share: percent, rate: count, eta: seconds, seconds, files_done:
 // Progress ---------------------------------------------------------------------------------------------------------
 
 let last = new Map(); // rows by id, as they were told last
-let shape = "";
+
+/** What the part is asked for anew for: the newest replay, what is read, what one can go back to. As Standing.shape. */
+const shapeOf = ([newest], { generation, back }) => JSON.stringify([newest?.id ?? null, newest?.state ?? null, newest?.throttle ?? null, generation, back]);
+// Between the page and the first message on the channel things go on: the page says what it shows.
+let shape = JSON.stringify(JSON.parse(part.querySelector("[data-shape]")?.dataset.shape ?? "null"));
 
 function rowsOf(message) {
   const names = message.columns.map((column) => column.name);
@@ -62,9 +66,8 @@ if (tab === "replays" || tab === "overview") {
     const rows = rowsOf(message);
     last = new Map(rows.map((row) => [row.id, row]));
     write();
-    // Which there are, in which state, and what is read: when that changes, so does the part.
-    const next = JSON.stringify([rows.map((row) => [row.id, row.state, row.throttle]), message.generation, message.active, message.back]);
-    if (shape && next !== shape) refresh();
+    const next = shapeOf(rows, message);
+    if (next !== shape) refresh();
     shape = next;
   });
   part.addEventListener("part:loaded", write);

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from dash_app.domain.access import Role
 from dash_app.pipelines import replay as replay_module
@@ -163,6 +163,25 @@ def test_a_replay_that_fails_says_why_and_is_resumed_from_the_page(house: House,
     expect(page.locator(".under-way .problem")).to_have_count(0)
     finish(house, replay)
     expect(page.locator(".standing").first).to_contain_text("Version 2 is what dashboards")
+
+
+@pytest.mark.parametrize("tab", ["overview", "replays"])
+def test_what_happens_between_a_page_and_its_live_channel_is_shown(house: House, opened: Opened, tab: str) -> None:
+    pipeline = house.pipeline(f"Sound of {tab}", V1)
+    house.send(pipeline, rows(1))
+    save(house, pipeline, V2, "after_replay")
+    page = opened()
+    held: list[Route] = []
+    page.route(re.compile(r"/(pipeline-page|replays)\.js$"), lambda route: held.append(route))
+    page.goto(f"{house.url}/pipelines/{pipeline}?tab={tab}", wait_until="commit")
+    expect(page.locator("[data-replay]")).to_have_attribute("data-state", "queued")
+    finish(house, under_way(house, pipeline))
+    house.send(pipeline, rows(2))
+    for route in held:
+        route.continue_()
+    expect(page.locator("[data-replay]")).to_have_count(0)
+    if tab == "overview":
+        expect(page.locator(".figure", has_text="Records").locator("strong")).to_have_text("2")
 
 
 def test_before_a_version_is_live_the_page_says_what_to_do(house: House, opened: Opened) -> None:
