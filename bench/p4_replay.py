@@ -17,7 +17,8 @@ import statistics
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -36,7 +37,7 @@ from dash_app.domain.mapping import parse_mapping
 from dash_app.pipelines import rollout, setup
 from dash_app.pipelines.mapping import compile_mapping
 from dash_app.pipelines.query import Queries
-from dash_app.storage import bronze, catalog, copy_binary, payloads, replays
+from dash_app.storage import bronze, catalog, copy_binary, payloads, replays, silver
 from dash_app.storage.silver_checksum import checksum
 from dash_app.storage.silver_tables import COLUMN_TYPES, SYSTEM
 
@@ -82,6 +83,11 @@ class Bench:
         self.ground.wait_for(lambda: not self.ground.value("SELECT count(*) FROM dash.batches"), 600)
         while bronze.archive(self.app.database, self.app.objects, self.target.pipeline).rows:
             pass
+        # As autovacuum leaves it after a while: who looks for the newest rows must not read all of history for them.
+        with self.app.database.ingest() as unit:
+            for version in catalog.versions(unit, self.target.pipeline):
+                silver.analyze(unit, version)
+            unit.commit()
 
     def copy_rate(self) -> float:
         """Rows a second of the raw binary COPY of rows like these, encoded already, into a table like silver's."""
@@ -113,8 +119,8 @@ class Bench:
 
     # -- beside the replay
 
-    def live(self, seconds: float, until: threading.Event | None = None) -> dict[str, Any]:
-        """Posts at the rate that was asked for, for so long or until told; latencies from accepted to seen."""
+    def live(self, seconds: float) -> dict[str, Any]:
+        """Posts at the rate that was asked for, for so long; latencies from accepted to seen."""
         options = self.options
         orders = Orders(
             self.ground.port, self.target.path, self.target.secret, 5, seconds, 4, options.live / 5, prefix=f"l{_now()}"
@@ -147,8 +153,6 @@ class Bench:
                 swept = time.monotonic() if wide else swept
                 with suppress(psycopg.Error):
                     look("15 s" if wide else "1 s")
-                if until is not None and until.is_set() and not sender.is_alive():
-                    break
             sender.join()
             self.settle()
             look("1 h")
@@ -163,7 +167,18 @@ class Bench:
             "late_by_second": late_by_second(seen),
         }
 
-    def watch(self, stop: threading.Event, found: dict[str, Any]) -> None:
+    @contextmanager
+    def watching(self, found: dict[str, Any]) -> Iterator[None]:
+        stop = threading.Event()
+        reader = threading.Thread(target=self._watch, args=(stop, found))
+        reader.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            reader.join()
+
+    def _watch(self, stop: threading.Event, found: dict[str, Any]) -> None:
         """Asks 20 times a second for the count and the sum that tells the versions apart."""
         queries = Queries(self.app.database)
         document = {
@@ -290,7 +305,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         bench.fill()
         result["copy_rows_per_s"] = round(bench.copy_rate())
         if options.live:
-            result["live_alone"] = bench.live(options.live_seconds)
+            # The first payloads compile plans and open connections.
+            bench.live(3)
+            # With the reader beside it as later: what is compared is with and without the replay.
+            with bench.watching({}):
+                result["live_alone"] = bench.live(options.live_seconds)
         # Alone: how fast it goes, and what it takes.
         over, size = threading.Event(), {}
         sampler = threading.Thread(target=bench.memory, args=(over, size))
@@ -302,28 +321,27 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         sampler.join()
         result["replay_alone"] = _replay(alone, result["copy_rows_per_s"]) | {"largest_process_mib": size.get("mib")}
         if options.live:
-            stop, seen = threading.Event(), {}
-            reader = threading.Thread(target=bench.watch, args=(stop, seen))
-            reader.start()
-            posted: list[dict[str, Any]] = []
-            poster = threading.Thread(target=lambda: posted.append(bench.live(options.live_seconds, stop)))
-            poster.start()
-            time.sleep(1)
-            replay = bench.begin(2)
-            result["killed"] = bench.kill(options.kills, replay)
-            done = bench.wait(replay)
-            poster.join()
-            bench.settle()
-            result["replay_beside_live"] = _replay(done, result["copy_rows_per_s"])
-            result["live_beside_replay"] = posted[0]
-            # Back and forward again, with posts in between.
-            bench.roll_back()
-            bench.live(2)
-            bench.roll_back()
-            bench.settle()
-            time.sleep(0.2)
-            stop.set()
-            reader.join()
+            seen: dict[str, Any] = {}
+            with bench.watching(seen):
+                posted: list[dict[str, Any]] = []
+                poster = threading.Thread(target=lambda: posted.append(bench.live(options.live_seconds)))
+                poster.start()
+                time.sleep(1)
+                before = _cpu.look(ground)
+                replay = bench.begin(2)
+                result["killed"] = bench.kill(options.kills, replay)
+                done = bench.wait(replay)
+                result["cpu_seconds_beside"] = _cpu.split(before, _cpu.look(ground))
+                poster.join()
+                bench.settle()
+                result["replay_beside_live"] = _replay(done, result["copy_rows_per_s"])
+                result["live_beside_replay"] = posted[0]
+                # Back and forward again, with posts in between.
+                bench.roll_back()
+                bench.live(2)
+                bench.roll_back()
+                bench.settle()
+                time.sleep(0.2)
             result["reader"] = seen
             disturbed = bench.checksums()
             newest = max(disturbed)

@@ -1,9 +1,9 @@
 """The story of one batch: claimed, mapped, written, counted, announced, in one transaction.
 
-A ring of the doorbell brings a worker here. It takes the ring back, becomes the pipeline's one writer, claims the
-oldest payloads that wait, and commits their rows together with the notes that they are done. Whatever ends the worker
-on the way leaves the payloads waiting, and the next one begins again: each payload counts once, however many workers it
-took.
+A ring of the doorbell brings a worker here. It becomes the pipeline's one writer, claims the oldest payloads that wait,
+and commits their rows together with the notes that they are done; the ring is taken back when nothing waits any more,
+so that nobody is called meanwhile. Whatever ends the worker on the way leaves the payloads waiting, and the next one
+begins again: each payload counts once, however many workers it took.
 """
 
 from __future__ import annotations
@@ -59,17 +59,18 @@ class Ingest:
         database = self._app.database
         # Most claims are of a payload or two, so that ways to the server and back are what they cost.
         with database.notes() as notes, database.ingest() as unit:
-            payloads.answer_bell(notes, pipeline)
             began, claims = time.monotonic(), 0
             while True:
                 outcome = self._step(unit, notes, pipeline)
                 if outcome in ("busy", "held"):
+                    payloads.answer_bell(notes, pipeline)
                     return claims
                 claims += outcome == "worked"
                 # Asked after the lock is released: whoever was turned away by it meanwhile has left its work to us.
-                if not payloads.waiting(notes, pipeline):
+                if not payloads.waiting(notes, pipeline) and payloads.rest(notes, pipeline):
                     return claims
                 if time.monotonic() - began > TURN_SECONDS:
+                    payloads.answer_bell(notes, pipeline)
                     ledger.ring(unit, pipeline)
                     unit.commit()
                     return claims

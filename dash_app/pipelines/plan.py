@@ -240,13 +240,17 @@ class _Run:
         """All records in order. What came down the strict road is in order already, and mostly nearly all of them."""
         if len(self.frames) == 1 and self.frames[0].height == 1 and not self.strict:
             return self.frames[0]  # one record, as most live batches are
-        place = pl.col("_pos").cast(pl.Int64) * 2**31 + pl.col("_index")
         strict = pl.concat([self.plan._no_leaves, *self.strict])
         if not self.frames:
             return strict
-        loose = pl.concat(self.frames).with_columns(_place=place).sort("_place")
+        loose = pl.concat(self.frames)
+        at = (loose["_pos"].to_numpy().astype(np.int64) << 31) + loose["_index"].to_numpy()
+        if (at[1:] < at[:-1]).any():
+            loose = loose[np.argsort(at, kind="stable")]
         if not self.strict:
-            return loose.drop("_place")
+            return loose
+        place = pl.col("_pos").cast(pl.Int64) * 2**31 + pl.col("_index")
+        loose = loose.with_columns(_place=place)
         return strict.with_columns(_place=place).merge_sorted(loose, "_place").drop("_place")
 
     # -- from leaves to records

@@ -36,11 +36,11 @@ log = structlog.get_logger(__name__)
 STEP_BYTES: Final = 8 << 20
 STEP_PAYLOADS: Final = 20_000
 #: A step beside the live road has this part of it: it ends sooner.
-_BESIDE_SHARE: Final = 8
+_BESIDE_SHARE: Final = 6
 #: The live road counts as at work for so long after it has mapped something.
 _LATELY_SECONDS: Final = 2.0
 #: With payloads that wait for longer than this no step begins,
-_LIVE_LAG: Final = 0.1
+_LIVE_LAG: Final = 0.05
 #: but for so long at most: a replay comes to its end also beside a road that is always late.
 _GIVE_WAY_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.02

@@ -15,7 +15,7 @@ import polars as pl
 from dash_app.domain.specs import FieldSpec
 
 #: Up to so many records come here.
-FEW: Final = 16
+FEW: Final = 128
 
 _MOMENT: Final = pl.Datetime("us", "UTC")
 Key = tuple[Any, ...]

@@ -33,7 +33,7 @@ COMPACT_SECONDS = 3_600.0
 COLLECT_SECONDS = 86_400.0
 RETAIN_SECONDS = 3_600.0
 #: A spoilt index makes seconds of milliseconds until it is found.
-MEND_SECONDS = 600.0
+MEND_SECONDS = 120.0
 #: What one call hides the next one removes: no query from before may be left when a new clock begins.
 RETAIN_AFTER = 300.0
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import polars as pl
@@ -33,6 +33,8 @@ from dash_app.pipelines.expressions import (
 from dash_app.pipelines.loose import EXACT, KEY_SEPARATOR, WANTS, Leaf
 
 MAX_GROWTH = 16
+#: Columns of more records than this are computed side by side; with fewer, waiting for threads takes longer.
+_TOGETHER: Final = 2_000
 #: Columns that can be worked out at once, or a function for what is more than an expression.
 _Step = dict[str, pl.Expr] | Callable[[pl.DataFrame], pl.DataFrame]
 
@@ -94,8 +96,12 @@ class Shape:
 
     def apply(self, frame: pl.DataFrame) -> pl.DataFrame:
         """A frame of leaves with the columns of the fields, `_time` and `_key` where there are such, and the flags."""
+        together = frame.height > _TOGETHER
         for step in self._steps:
-            frame = frame.with_columns(**step) if isinstance(step, dict) else step(frame)
+            if isinstance(step, dict):
+                frame = frame.with_columns(**step) if together else frame.with_columns_seq(**step)
+            else:
+                frame = step(frame)
         return frame
 
     @property

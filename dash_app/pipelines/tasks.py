@@ -92,7 +92,8 @@ def _queue(app: Resources, name: str) -> Huey:
         results=False,
         serializer=JsonSerializer(),
         storage_class=PostgresStorage,
-        connection=lambda: app.database.connect("ingest"),
+        # What a crash of the server brings back to the queue is done once more, which does no harm.
+        connection=lambda: app.database.connect("ingest", durable=False),
         create_tables=False,
         read_timeout=1,
     )

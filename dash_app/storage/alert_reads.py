@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psycopg
 
-from dash_app.domain.errors import Invalid
+from dash_app.domain.errors import DashError, Invalid
 from dash_app.domain.query import TooSlow
 from dash_app.domain.specs import FieldSpec, Measure, QuerySpec, SilverVersion
 from dash_app.storage import silver_sql
@@ -73,19 +73,40 @@ class MinuteReader:
             return None
         return cls(statement.sql.encode(), statement.params, 1 + len(by) + len(select), statement.unsure)
 
-    def read(self, unit: Unit, start: datetime, end: datetime) -> list[Row]:
+    def ask(self, unit: Unit, start: datetime, end: datetime) -> psycopg.Cursor[Row]:
         """Minutes of start ≤ time < end; both are whole minutes."""
         bounds = {_START: start, _END: end}
         params = {
             name: bounds.get(value, value) if isinstance(value, datetime) else value
             for name, value in self.params.items()
         }
-        with unit.driver.cursor(binary=True) as cursor:
-            cursor.execute(self.sql, params, prepare=True)
-            rows = cursor.fetchall()
-        if len(rows) > MOST_ROWS:
-            raise TooSlow(f"its series have more than {MOST_ROWS:,} minutes with records; fewer series can be followed")
-        return rows
+        cursor = unit.driver.cursor(binary=True)
+        cursor.execute(self.sql, params, prepare=True)
+        return cursor
+
+
+#: A reader with the minutes that are wanted of it.
+Asked = tuple[MinuteReader, datetime, datetime]
+
+
+def read(unit: Unit, asked: Sequence[Asked]) -> list[list[Row]]:
+    """What each of the readers finds, in one way to the server and back. One that fails fails all of them, and not the
+    transaction; raises as `apart`."""
+    if not asked:
+        return []
+    connection = unit.driver
+    try:
+        with connection.pipeline():
+            connection.execute("SAVEPOINT minutes")
+            cursors = [reader.ask(unit, start, end) for reader, start, end in asked]
+            connection.execute("RELEASE SAVEPOINT minutes")
+    except (psycopg.errors.QueryCanceled, psycopg.DataError) as error:
+        connection.execute("ROLLBACK TO SAVEPOINT minutes")
+        raise _own(error) from error
+    found = [cursor.fetchall() for cursor in cursors]
+    if any(len(rows) > MOST_ROWS for rows in found):
+        raise TooSlow(f"its series have more than {MOST_ROWS:,} minutes with records; fewer series can be followed")
+    return found
 
 
 @contextmanager
@@ -95,10 +116,14 @@ def apart(unit: Unit) -> Iterator[None]:
     try:
         with unit.driver.transaction():
             yield
-    except psycopg.errors.QueryCanceled as error:
-        raise TooSlow("reading its records took too long and was stopped; a shorter window helps") from error
-    except psycopg.DataError as error:
-        raise Invalid(f"it cannot be computed: {str(error).splitlines()[0]}") from error
+    except (psycopg.errors.QueryCanceled, psycopg.DataError) as error:
+        raise _own(error) from error
+
+
+def _own(error: psycopg.Error) -> DashError:
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return TooSlow("reading its records took too long and was stopped; a shorter window helps")
+    return Invalid(f"it cannot be computed: {str(error).splitlines()[0]}")
 
 
 def prepare(unit: Unit, seconds: float) -> None:

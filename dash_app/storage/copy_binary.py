@@ -57,7 +57,7 @@ _VARYING: Final[dict[str, tuple[int, bytes, pl.DataType]]] = {
     "uuid": (2950, b"", pl.Binary()),
 }
 #: Up to so many rows are packed value by value.
-_FEW: Final = 16
+_FEW: Final = 96
 #: Microseconds from 1970 to 2000, where PostgreSQL's clock begins, and the first moment it knows (4714 BC).
 _EPOCH: Final = 946_684_800_000_000
 _EARLIEST: Final = -211_813_488_000_000_000 + _EPOCH

@@ -45,6 +45,7 @@ def _options(role: Role) -> str:
     )
 
 
+_NOT_DURABLE = " -c synchronous_commit=off"
 _KEEPALIVE: dict[str, Any] = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -74,7 +75,7 @@ class Database:
             role: engine(connect_args={"options": _options(role), "application_name": f"{name} {role}", **_KEEPALIVE})
             for role in ("app", "ingest")
         }
-        options = f"{_options('ingest')} -c synchronous_commit=off"
+        options = _options("ingest") + _NOT_DURABLE
         self._notes = engine(
             isolation_level="AUTOCOMMIT",
             connect_args={"options": options, "application_name": f"{name} notes", **_KEEPALIVE},
@@ -144,14 +145,17 @@ class Database:
         except (sa.exc.OperationalError, psycopg.OperationalError) as error:
             raise Unavailable(f"the database did not answer: {str(error).splitlines()[0]}") from error
 
-    def connect(self, role: Role, *, autocommit: bool = True) -> psycopg.Connection[Any]:
-        """A connection of one's own, outside the pools: for LISTEN, for the queue, for the group commit."""
+    def connect(self, role: Role, *, autocommit: bool = True, durable: bool = True) -> psycopg.Connection[Any]:
+        """A connection of one's own, outside the pools: for LISTEN, for the queue, for the group commit.
+
+        `durable`: commits wait for the disk. Without it a crash of the server can lose the last of them.
+        """
         try:
             return psycopg.connect(
                 self.url,
                 autocommit=autocommit,
-                options=_options(role),
-                application_name=f"dash {role}",
+                options=_options(role) + ("" if durable else _NOT_DURABLE),
+                application_name=f"{'dash' if durable else 'queue'} {role}",
                 **_KEEPALIVE,
             )
         except psycopg.OperationalError as error:

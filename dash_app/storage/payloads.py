@@ -182,10 +182,23 @@ class Claim:
     again: bool = False
 
 
+_ANSWER = "DELETE FROM bells WHERE pipeline_id = %s"
+_WAITING = "SELECT EXISTS (SELECT FROM batches WHERE pipeline_id = %s)"
+
+
 def answer_bell(unit: Unit, pipeline: UUID) -> None:
-    """Takes the ring back, so that whoever comes after rings anew; to be committed before the claim is made (a unit of
-    `notes` does: a ring that is there again is answered again)."""
-    unit.execute("DELETE FROM bells WHERE pipeline_id = %s", (pipeline,))
+    """Takes the ring back, so that whoever comes after rings anew; to be committed before one goes to look whether
+    something waits (a unit of `notes` does: a ring that is there again is answered again)."""
+    unit.execute(_ANSWER, (pipeline,))
+
+
+def rest(unit: Unit, pipeline: UUID) -> bool:
+    """Takes the ring back and looks once more: False where something has come in between. In a unit of `notes`."""
+    with unit.driver.pipeline():
+        unit.execute(_ANSWER, (pipeline,))
+        # A statement of its own: it sees what the one before has waited for.
+        found = unit.execute(_WAITING, (pipeline,))
+    return found.fetchone() == (False,)
 
 
 def lock_pipeline(unit: Unit, pipeline: UUID) -> bool:
@@ -262,7 +275,7 @@ def again(unit: Unit, pipeline: UUID, wanted: Sequence[int]) -> None:
 
 
 def waiting(unit: Unit, pipeline: UUID) -> bool:
-    return unit.value("SELECT EXISTS (SELECT FROM batches WHERE pipeline_id = %s)", (pipeline,)) is True
+    return unit.value(_WAITING, (pipeline,)) is True
 
 
 def waiting_bytes(unit: Unit, pipeline: UUID) -> int:

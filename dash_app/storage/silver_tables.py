@@ -151,8 +151,15 @@ def rollup_key(version: SilverVersion) -> list[str]:
     return ["grain", "bucket", *map(quote, version.dims)]
 
 
+_SUMMARIZE = """
+SELECT brin_summarize_new_values(i.indexrelid) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+JOIN pg_am m ON m.oid = x.relam AND m.amname = 'brin' WHERE i.indrelid = to_regclass(%s)
+"""
+
+
 def analyze(unit: Unit, version: SilverVersion) -> bool:
-    """Tells the planner what is in a version's tables; False where autovacuum is at work there, and will.
+    """Tells the planner what is in a version's tables, and the block-range index what is in blocks that are new; False
+    where autovacuum is at work there, and will.
 
     It is not waited for: after a second (`deadlock_timeout`) PostgreSQL would end it, perhaps halfway through a summary
     of a block-range index, which is then ill (`silver_ranges`).
@@ -163,6 +170,9 @@ def analyze(unit: Unit, version: SilverVersion) -> bool:
         with unit.driver.transaction():
             unit.execute("SET LOCAL lock_timeout = '500ms'")
             unit.execute(f"ANALYZE {qualified(version, version.table)}, {qualified(version, version.rollup)}")
+            # Each full range asks autovacuum for its summary, which forgets what it has no place to note: after
+            # millions of rows at once a query of the newest minutes would read most of the table.
+            unit.execute(_SUMMARIZE, (qualified(version, version.table),))
     except psycopg.errors.LockNotAvailable:
         return False
     return True

@@ -105,14 +105,20 @@ def test_a_slow_rule_or_shape_fails_alone(scene: Scene, monkeypatch: pytest.Monk
     assert rule.rests_until is not None
     assert rule.rests_until >= scene.now + alert_look.FAILED_REST
 
-    def slow(self: Any, unit: Any, *_: Any) -> list[Any]:
-        return unit.rows("SELECT FROM pg_sleep(30)")
+    where = scene.rule("where", query={**BY_SITE, "where": "site like 'r%'"})
+    ask = alert_reads.MinuteReader.ask
+
+    def slow(self: alert_reads.MinuteReader, unit: Any, *bounds: Any) -> Any:
+        if b"like" in self.sql.lower():
+            return ask(self, unit, *bounds)
+        return unit.execute("SELECT FROM pg_sleep(30)")
 
     with monkeypatch.context() as broken:
-        broken.setattr(alert_reads.MinuteReader, "read", slow)
+        broken.setattr(alert_reads.MinuteReader, "ask", slow)
         scene.look(scene.now + MINUTE)
     assert "took too long" in errors(scene)["shared"]
-    assert errors(scene)["window"] == ""
+    assert [errors(scene)[slug] for slug in ("window", "where")] == ["", ""]
+    assert scene.states(where) == {'{"site":"roof"}': "firing"}
     scene.look(scene.now + MINUTE)
     assert errors(scene)["shared"] == ""
 

@@ -162,6 +162,21 @@ def test_a_ring_waits_for_the_bell_that_is_being_answered(database: Database, te
         assert saw_both.result(10)
 
 
+def test_who_comes_to_rest_sees_what_was_accepted_meanwhile(database: Database, team: UUID) -> None:
+    pipeline = make_pipeline(database, team)
+    with database.notes() as notes, database.ingest() as unit, ThreadPoolExecutor(1) as pool:
+        put(database, arrival(pipeline, team))
+        notes.execute("DELETE FROM batches")
+        payloads.accept(unit, [arrival(pipeline, team)])
+        rest = pool.submit(payloads.rest, notes, pipeline)
+        while not unit.value("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            assert not rest.done(), "the bell was answered while a commit still held it"
+        unit.commit()
+        assert rest.result(10) is False
+        notes.execute("DELETE FROM batches")
+        assert payloads.rest(notes, pipeline) is True
+
+
 def test_the_sweep_finds_what_rang_in_vain(database: Database, team: UUID) -> None:
     pipeline, paused = make_pipeline(database, team), make_pipeline(database, team, "held")
     put(database, arrival(pipeline, team), arrival(paused, team))

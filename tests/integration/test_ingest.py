@@ -275,6 +275,39 @@ def test_rows_that_the_database_refuses_are_rejected_one_payload_at_a_time(
     assert "division by zero" in reject.reason
 
 
+def test_nobody_is_called_for_what_comes_while_one_works(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = house.pipeline()
+    writing = ingest_module.write
+    more = iter([body(2), body(3)])
+
+    def meanwhile(*arguments: Any) -> Any:
+        for one in more:
+            house.put(pipeline, one)
+            break
+        return writing(*arguments)
+
+    monkeypatch.setattr(ingest_module, "write", meanwhile)
+    house.put(pipeline, body(1))
+    assert Ingest(house.app).run(pipeline) == 3
+    assert house.silver("orders", "n") == [(1.0,), (2.0,), (3.0,)]
+    assert house.rows("SELECT count(*) FROM dash.huey_task WHERE queue = 'ingest'") == [(1,)]
+    house.put(pipeline, body(4))
+    assert house.rows("SELECT count(*) FROM dash.huey_task WHERE queue = 'ingest'") == [(2,)]
+
+
+def test_a_turn_that_is_over_leaves_the_rest_to_the_next(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = house.pipeline()
+    monkeypatch.setattr(ingest_module, "TURN_SECONDS", -1.0)
+    monkeypatch.setattr(ingest_module, "CLAIM_PAYLOADS", 1)
+    for n in range(3):
+        house.put(pipeline, body(n))
+    for done in (1, 2, 3):
+        assert Ingest(house.app).run(pipeline) == 1
+        # One call for each turn that something is left for.
+        assert house.rows("SELECT count(*) FROM dash.huey_task WHERE queue = 'ingest'") == [(min(done, 2) + 1,)]
+    assert house.rows("SELECT count(*) FROM dash.bells") == [(0,)]
+
+
 def test_work_left_by_one_that_found_the_lock_taken_is_not_forgotten(house: House) -> None:
     """A ring that is turned away by the lock leaves its work to the holder, who looks once more after letting go."""
     pipeline = house.pipeline()

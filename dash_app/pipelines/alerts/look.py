@@ -6,7 +6,7 @@ A look reads and decides; what it has decided is an `Outcome`, which its owner w
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,8 +22,8 @@ from dash_app.pipelines.alerts.minutes import minute_of, moment_of
 from dash_app.pipelines.alerts.mutes import Mutes
 from dash_app.pipelines.alerts.plan import Plan, Rule, Shape
 from dash_app.pipelines.alerts.watches import watch
-from dash_app.storage import alert_turns
-from dash_app.storage.alert_reads import apart
+from dash_app.storage import alert_reads, alert_turns
+from dash_app.storage.alert_reads import MinuteReader, Row, apart
 from dash_app.storage.alert_turns import StoredEvent, Turn
 from dash_app.storage.unit import Unit
 
@@ -49,6 +49,11 @@ REWRITTEN = "history was mapped anew"
 
 Values = dict[str, float | None]
 References = Mapping[str, Reference]
+
+
+def _reader(shape: Shape) -> MinuteReader:
+    assert shape.reader is not None
+    return shape.reader
 
 
 @dataclass
@@ -102,8 +107,7 @@ class Look:
         self.quiet = self.turn.seen_generation not in (0, self.turn.generation)
 
     def evaluate(self) -> Outcome:
-        for shape in self.known.plan.shapes:
-            self._read(shape)
+        self._read(self.known.plan.shapes)
         if self.quiet:
             for rule in self.known.plan.rules:
                 rule.rewritten = True
@@ -136,37 +140,51 @@ class Look:
 
     # Values ----------------------------------------------------------------------------------------------------------
 
-    def _read(self, shape: Shape) -> None:
-        """Brings the minutes that a shape holds up to date; where that fails, its rules rest, and no others."""
-        if shape.rests_until is not None and self.now < shape.rests_until and not (self.everything or self.quiet):
-            return
+    def _read(self, shapes: Sequence[Shape]) -> None:
+        """Brings the minutes that shapes hold up to date; where that fails, the rules of one rest, and no others."""
+        shapes = [shape for shape in shapes if not self._rests(shape)]
         began = time.perf_counter()
         try:
-            with apart(self.unit):
-                self._read_minutes(shape)
+            lows = [self._low(shape) for shape in shapes]
+            end = moment_of(minute_of(self.now) + 1)
+            asked = [(_reader(shape), moment_of(low), end) for shape, low in zip(shapes, lows, strict=True)]
+            for shape, low, rows in zip(shapes, lows, alert_reads.read(self.unit, asked), strict=True):
+                self._take(shape, low, rows)
         except Unavailable:
             raise
         except DashError as error:
+            if len(shapes) > 1:
+                # One of them, and nobody knows which.
+                for shape in shapes:
+                    self._read([shape])
+                return
             cost = time.perf_counter() - began
             self.spent += cost
+            (shape,) = shapes
             shape.error, shape.first = error.message, None
             shape.rests_until = self.now + max(FAILED_REST, timedelta(seconds=cost * REST_FACTOR))
-            return
-        shape.error, shape.rests_until = "", None
 
-    def _read_minutes(self, shape: Shape) -> None:
-        assert shape.reader is not None
+    def _rests(self, shape: Shape) -> bool:
+        waits = shape.rests_until is not None and self.now < shape.rests_until
+        return waits and not (self.everything or self.quiet)
+
+    def _low(self, shape: Shape) -> int:
+        """The first minute that has to be read again."""
         running = minute_of(self.now)
-        first = low = running - shape.length
-        if shape.first is not None and shape.first <= first and shape.last <= running:
-            # What ran at the last look may have got more since, and may be over.
-            low = max(shape.last, first)
-            if self.touched is not None:
-                low = min(low, max(self.touched[0], first))
-        rows = shape.reader.read(self.unit, moment_of(low), moment_of(running + 1))
+        first = running - shape.length
+        if shape.first is None or shape.first > first or shape.last > running:
+            return first
+        # What ran at the last look may have got more since, and may be over.
+        low = max(shape.last, first)
+        return low if self.touched is None else min(low, max(self.touched[0], first))
+
+    def _take(self, shape: Shape, low: int, rows: Sequence[Row]) -> None:
+        running = minute_of(self.now)
+        first = running - shape.length
         shape.minutes.put(low, running + 1, rows, len(shape.by))
         shape.minutes.forget(first)
         shape.first, shape.last = first, running
+        shape.error, shape.rests_until = "", None
 
     def _values(self, rule: Rule) -> tuple[Values, References] | None:
         """The rule's values by series and what they are held against; None where it cannot be evaluated now."""
@@ -256,11 +274,15 @@ class Look:
         states = self.known.states.setdefault(rule.stored.id, {})
         # Held against what is written in the rule, the same value is as well as it was.
         calm = rule.calm if not rule.spec.condition.has_reference else {}
-        if rule.swept_at is None or self.now >= rule.swept_at + SWEPT_EVERY:
+        swept = rule.swept_at is not None and self.now < rule.swept_at + SWEPT_EVERY
+        if rule.settled is states and values == calm and swept and not rule.stored.error:
+            return
+        if not swept:
             rule.swept_at = self.now
             self._sweep(rule, values, states)
         followed = self._followed(values, states)
         self._say(rule, "" if len(followed) == len(values) else CUT)
+        settled = states.keys() <= values.keys() and len(followed) == len(values)
         for key, value in self._seen(rule, values, states, followed):
             state = states.get(key)
             well = state is not None and state.state == "ok" and not state.told
@@ -271,12 +293,14 @@ class Look:
                 calm[key] = value
                 if well:
                     continue
+            settled = False
             if state is not None and state.state == "ok" and seen.bad is None and rule.spec.no_data_state == "ok":
                 if rule.by:
                     # A series that was well and has gone is nobody's concern.
                     self._forget(rule, key, states)
                 continue
             self._step(rule, key, state or State(), seen, fresh=state is None, here=key in values)
+        rule.settled = states if settled else None
 
     @staticmethod
     def _followed(values: Values, states: Mapping[str, State]) -> list[str]:

@@ -62,6 +62,9 @@ class Rule:
     swept_at: datetime | None = None
     #: Values that were found to be well, by series: the same value need not be judged again.
     calm: dict[str, float | None] = field(default_factory=dict)
+    #: The states that the last look found, where every series of them was well and had data: with the same values
+    #: again there is nothing to judge.
+    settled: Mapping[str, Any] | None = None
     _keys: dict[Group, str] = field(default_factory=dict)
 
     @property

@@ -84,7 +84,8 @@ def plain(payload: Mapping[str, Any]) -> str:
             found = f"{subject}: it is over" + (f", the value is {shown(payload)}." if _has(payload) else ".")
         case _:
             found = f"{subject}: the value is {shown(payload)}." if _has(payload) else f"{subject}: it fires."
-    return f"{found}\nRule: {payload['condition']}\nSince {payload['since']}"
+    since = datetime.fromisoformat(payload["since"]).astimezone(UTC)
+    return f"{found}\nRule: {payload['condition']}\nSince {since.day} {since:%B %Y, %H:%M:%S} UTC"
 
 
 def shown(payload: Mapping[str, Any]) -> str:
