@@ -323,7 +323,10 @@ def _next(known: Known, now: datetime) -> datetime:
     """When the clock asks for the next look: soon where something waits to have lasted for long enough."""
     due = now + CLOCK
     for rule in known.plan.rules:
-        for state in known.states.get(rule.stored.id, {}).values():
+        states = known.states.get(rule.stored.id, {})
+        if rule.settled is states:
+            continue  # all of it is well, and waits for nothing
+        for state in states.values():
             if state.state == "pending" and state.since is not None:
                 due = min(due, state.since + rule.timing.pending_for)
             elif state.good_since is not None:

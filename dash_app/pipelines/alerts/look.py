@@ -47,6 +47,7 @@ CUT = (
 SHOWN_EVERY = timedelta(seconds=10)
 REWRITTEN = "history was mapped anew"
 
+_NOW = timedelta()
 Values = dict[str, float | None]
 References = Mapping[str, Reference]
 
@@ -100,7 +101,7 @@ class Look:
     spent: float = 0.0
     left: bool = False
     outcome: Outcome = field(default_factory=Outcome)
-    _shared: dict[tuple[int, Any, timedelta], Mapping[Any, float | None]] = field(default_factory=dict)
+    _shared: dict[tuple[int, int, timedelta], Mapping[Any, float | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # A generation that was exchanged, and not the first look: what differs now differs by the rewriting alone.
@@ -135,8 +136,7 @@ class Look:
             return True
         if rule.rests_until is not None and self.now < rule.rests_until:
             return False
-        # A little before its time is in time: looks do not come to the millisecond.
-        return rule.looked_at is None or self.now >= rule.looked_at + rule.spec.every * 0.9
+        return rule.looked_at is None or self.now >= rule.looked_at + rule.pause
 
     # Values ----------------------------------------------------------------------------------------------------------
 
@@ -225,15 +225,15 @@ class Look:
     def _from_minutes(self, rule: Rule) -> tuple[Values, References]:
         if rule.shape is None:
             return {}, {}  # nothing was ever mapped
-        values = self._held(rule, rule.shape, timedelta())
+        values = self._held(rule, rule.shape)
         if rule.spec.condition.type == "change":
             before = self._held(rule, rule.shape, rule.over)
             return values, {key: Reference(value) for key, value in before.items()}
         return values, self._references(rule)
 
-    def _held(self, rule: Rule, shape: Shape, back: timedelta) -> Values:
+    def _held(self, rule: Rule, shape: Shape, back: timedelta = _NOW) -> Values:
         """The rule's values as of so long ago, from the minutes that its shape holds."""
-        asked = (id(shape), (rule.measure, rule.minutes), back)
+        asked = (id(shape), rule.reading, back)
         if asked not in self._shared:
             self._shared[asked] = shape.minutes.values(rule.measure, rule.minutes, self.now - back, over=bool(back))
         return rule.own(self._shared[asked])

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, Literal
 
 from dash_app.domain.alert_machine import Timing
@@ -60,6 +61,8 @@ class Rule:
     rewritten: bool = False
     #: When its series were gone through last for those that have gone for good.
     swept_at: datetime | None = None
+    #: The same number for rules of one shape that read one value of it, over as long.
+    reading: int = 0
     #: Values that were found to be well, by series: the same value need not be judged again.
     calm: dict[str, float | None] = field(default_factory=dict)
     #: The states that the last look found, where every series of them was well and had data: with the same values
@@ -67,12 +70,19 @@ class Rule:
     settled: Mapping[str, Any] | None = None
     _keys: dict[Group, str] = field(default_factory=dict)
 
-    @property
+    # A look asks each of these for every rule: they are worked out once, when the rule has been given its shape.
+
+    @cached_property
     def minutes(self) -> int:
         """Its window in minutes."""
         return int(self.spec.window / MINUTE)
 
-    @property
+    @cached_property
+    def pause(self) -> timedelta:
+        """Between two looks; a little before its time is in time, since looks do not come to the millisecond."""
+        return self.spec.every * 0.9
+
+    @cached_property
     def over(self) -> timedelta:
         """How far back it looks beside its window, for a change."""
         return self.spec.condition.over if self.spec.condition.type == "change" else timedelta()
@@ -86,7 +96,7 @@ class Rule:
         """Whether no records are a value, namely none, and not the lack of one."""
         return not self.spec.watch and self.measure.agg in ("count", "count_distinct")
 
-    @property
+    @cached_property
     def costly(self) -> bool:
         """Whether it has anything read for itself alone."""
         return self.road != "minutes" or self.spec.condition.type in ("quantile", "anomaly")
@@ -103,16 +113,21 @@ class Rule:
     def own(self, values: Mapping[Group, float | None]) -> dict[str, float | None]:
         """What is this rule's own of what its shape has read, by series."""
         if not self.fixed:
-            return {self.key(group): value for group, value in values.items()}
+            keys = self._keys
+            return {keys.get(group) or self.key(group): value for group, value in values.items()}
         width = len(self.by)
         if not width:
-            wanted = tuple(self.fixed[place] for place in sorted(self.fixed))
-            return {self.key(()): values[wanted]} if wanted in values else {}
+            return {"{}": values[self._wanted]} if self._wanted in values else {}
         return {
             self.key(group[:width]): value
             for group, value in values.items()
             if all(group[place] == value_of for place, value_of in self.fixed.items())
         }
+
+    @cached_property
+    def _wanted(self) -> Group:
+        """The one group of the shape that is a rule's own, where it has no groups itself."""
+        return tuple(self.fixed[place] for place in sorted(self.fixed))
 
 
 @dataclass
@@ -132,7 +147,7 @@ class Shape:
     error: str = ""
     rests_until: datetime | None = None
 
-    @property
+    @cached_property
     def length(self) -> int:
         """How many minutes back its rules look."""
         return max(rule.minutes + int(rule.over.total_seconds() // 60) for rule in self.rules)
@@ -229,6 +244,9 @@ def _share(plan: Plan) -> None:
         rule.shape = shapes.setdefault(key, Shape(by, tree))
         rule.shape.rules.append(rule)
     for shape in shapes.values():
+        readings: dict[tuple[Measure, int], int] = {}
+        for rule in shape.rules:
+            rule.reading = readings.setdefault((rule.measure, rule.minutes), len(readings))
         columns = Columns.of(rule.measure for rule in shape.rules)
         condition, used = condition_of(_narrowed(shape, plan.fields))
         shape.minutes = Minutes(columns)
