@@ -86,7 +86,9 @@ class Visitor:
         socket = await self._socket("/live")
         tiles = [tile for tile in document["tiles"] if tile.get("query")]
         for number, tile in enumerate(tiles):
-            request = {"op": "subscribe", "id": f"t{number}", "kind": tile["kind"], "query": tile["query"]}
+            # With all values of every variable, as a page is opened: it leaves out what compares with one.
+            query = {name: part for name, part in tile["query"].items() if name != "where" or "$" not in part}
+            request = {"op": "subscribe", "id": f"t{number}", "kind": tile["kind"], "query": query}
             request |= {"range": document["time"], "timezone": "UTC", "points": 300}
             await socket.write_message(json.dumps(request))
         waiting = len(tiles)

@@ -18,24 +18,30 @@ import { comparesWith, misfit, picks, RENDERERS, WITHOUT_QUERY } from "./tiles.j
 
 const dirty = new Set();
 let painting = 0;
+/** So many milliseconds of a frame are spent on drawing; what is left comes with the next, so that the first tiles are seen
+ *  while the last are drawn, and a press is answered in between. */
+const PAINT_MS = 10;
 const NOTHING = { columns: [], data: [], ids: [], key: [], from: null, to: null, every: null, bucket: null, timezone: null, at: null, last: null };
 
 /** Draw before the next repaint, once, however many frames arrive until then. */
 function paintSoon(tile) {
   dirty.add(tile);
-  painting ||= requestAnimationFrame(() => {
-    painting = 0;
-    const due = [...dirty];
-    dirty.clear();
-    for (const each of due) {
-      try {
-        each.paint();
-      } catch (error) {
-        // One tile that cannot be drawn takes no other with it.
-        console.error(`Tile “${each.tile.title ?? each.tile.id}” could not be drawn:`, error);
-      }
+  painting ||= requestAnimationFrame(paintSome);
+}
+
+function paintSome() {
+  const until = performance.now() + PAINT_MS;
+  for (const each of [...dirty]) {
+    dirty.delete(each);
+    try {
+      each.paint();
+    } catch (error) {
+      // One tile that cannot be drawn takes no other with it.
+      console.error(`Tile “${each.tile.title ?? each.tile.id}” could not be drawn:`, error);
     }
-  });
+    if (performance.now() > until) break;
+  }
+  painting = dirty.size ? requestAnimationFrame(paintSome) : 0;
 }
 
 /** Points a chart of this width can use; few distinct values, so that viewers share topics. */

@@ -80,13 +80,14 @@ class Firing:
 
 @dataclass(frozen=True, slots=True)
 class AlertDetail:
-    """A rule as its own page shows it. `intervals`: from when to when (None: still) which series fired."""
+    """A rule as its own page shows it. `paused`: its pipeline is."""
 
     alert: Alert
     state: str
     states: Firing
     events: Sequence[AlertEvent]
     unit: str
+    paused: bool
 
     @property
     def document(self) -> Mapping[str, Any]:

@@ -62,9 +62,9 @@ class AlertDesk(Desk):
             state = next((name for name in ("firing", "no_data", "pending", "ok") if name in names), "")
             state = "off" if not found.enabled else "error" if found.error else state
             events = alerts.history(unit, found.id, limit=EVENTS)
-            return AlertDetail(
-                found, state, _firing(unit, states), events, _units(unit, [found.id]).get(str(found.id), "")
-            )
+            units = _units(unit, [found.id]).get(str(found.id), "")
+            paused = catalog.pipeline(unit, found.pipeline).state == "paused"
+            return AlertDetail(found, state, _firing(unit, states), events, units, paused)
 
         return await self._read("alerts.read", read)
 

@@ -17,6 +17,7 @@ from dash_app.domain.kinds import Kind
 
 #: Options that say how a connection is encrypted, and how much is known of who is at its other end.
 _PROTECTING = ("tls", "security")
+_AUTHORITY = "ca_certificate"
 _STRENGTH = {"verify-full": 2, "tls": 2, "starttls": 2, "require": 1, "disable": 0, "none": 0}
 
 Host = tuple[str, str, int | None]
@@ -63,20 +64,23 @@ def check_hosts(
         what = (
             "say the secrets again: they would go to a host they were not given for"
             if fresh
-            else f"say the secrets again: with {weaker} the connection is protected less than when they were given"
+            else f"say the secrets again: with {weaker} the connection is not protected as it was when they were given"
         )
         raise Invalid(problems=[(f"{where}.{name}", what) for name in unsaid])
 
 
 def _weaker(made: Kind, before: Mapping[str, Any]) -> str:
-    """The option, with its value, that protects a connection less than the options of before; '' where none does. (What
-    says so in its URL is another host there.)"""
+    """The option, with its value, that protects a connection less than the options of before, or for another host; ''
+    where none does. (What says so in its URL is another host there.)"""
     known = made.param.objects(instance=False)
     for name in _PROTECTING:
         if name in known:
             now, then = str(getattr(made, name)), str(before.get(name, known[name].default))
             if _STRENGTH.get(now, 0) < _STRENGTH.get(then, 0):
                 return f"{name} {now}"
+    # Who signs certificates says who is at the other end.
+    if _AUTHORITY in known and getattr(made, _AUTHORITY) != before.get(_AUTHORITY, ""):
+        return f"another {_AUTHORITY}"
     return ""
 
 

@@ -126,7 +126,7 @@ def test_an_alert_from_a_tile_is_tried_fires_live_and_is_seen_to(house: House, o
 
 
 def test_settings_of_an_alert_are_saved_and_somebody_elses_save_is_not_lost(house: House, opened: Opened) -> None:
-    house.pipeline("Rain", MAPPING)
+    rain = house.pipeline("Rain", MAPPING)
     made = {
         "name": "No rain",
         "slug": "no_rain",
@@ -153,6 +153,15 @@ def test_settings_of_an_alert_are_saved_and_somebody_elses_save_is_not_lost(hous
     page.get_by_label("Severity").select_option("info")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".toast.bad")).to_contain_text("read it again")
+
+    # A rule that sees nothing new because its pipeline is paused says so.
+    page.goto(f"{house.url}/alerts/no_rain")
+    expect(page.get_by_text("is paused: what is sent is held")).to_have_count(0)
+    with house.app.database.team(house.team) as unit:
+        catalog.update_pipeline(unit, rain, {"state": "paused"})
+        unit.commit()
+    page.reload()
+    expect(page.get_by_text("is paused: what is sent is held")).to_be_visible()
 
     # A new one begins with the choice of what it watches, where there are several pipelines.
     house.pipeline("Wind", MAPPING)

@@ -13,6 +13,7 @@ from dash_app.pipelines.sources import load_sources
 
 HTTP = {"url": "https://api.example.org/v1", "auth": {"type": "bearer"}}
 POSTGRES = {"host": "db.example.org", "database": "d", "user": "u", "query": "SELECT 1 AS a"}
+AUTHORITY = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 BUCKET = {"bucket": "exports", "access_key_id": "AK"}
 
 
@@ -45,6 +46,8 @@ def refused(
         ("postgres", POSTGRES, {"tls": "require"}, {"password": "canary"}, False),
         ("postgres", POSTGRES, {"tls": "disable"}, {"password": "canary"}, False),
         ("postgres", {**POSTGRES, "tls": "require"}, {"tls": "disable"}, {"password": "canary"}, False),
+        ("postgres", POSTGRES, {"ca_certificate": AUTHORITY}, {"password": "canary"}, False),
+        ("postgres", {**POSTGRES, "ca_certificate": AUTHORITY}, {"ca_certificate": ""}, {"password": "canary"}, False),
         ("s3", BUCKET, {"endpoint": "https://evil.example.org"}, {"secret_access_key": "canary"}, False),
         ("mqtt", {"url": "mqtts://a", "topics": ["#"]}, {"url": "mqtts://b"}, {"password": "canary"}, False),
         ("mqtt", {"url": "mqtts://a", "topic": "t"}, {"url": "mqtt://a"}, {"password": "canary"}, True),
