@@ -69,6 +69,7 @@ class Standing:
             newest.state if newest else None,
             newest.throttle if newest else None,
             self.active.generation if self.active else None,
+            self.active.version if self.active else None,
             self.back.version if self.back else None,
         )
 

@@ -63,7 +63,7 @@ class AlertDesk(Desk):
             state = "off" if not found.enabled else "error" if found.error else state
             events = alerts.history(unit, found.id, limit=EVENTS)
             units = _units(unit, [found.id]).get(str(found.id), "")
-            paused = catalog.pipeline(unit, found.pipeline).state == "paused"
+            paused = catalog.pipeline(unit, found.pipeline, archived=True).state == "paused"
             return AlertDetail(found, state, _firing(unit, states), events, units, paused)
 
         return await self._read("alerts.read", read)

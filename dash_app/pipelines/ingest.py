@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Literal
@@ -59,21 +60,38 @@ class Ingest:
         database = self._app.database
         # Most claims are of a payload or two, so that ways to the server and back are what they cost.
         with database.notes() as notes, database.ingest() as unit:
-            began, claims = time.monotonic(), 0
-            while True:
-                outcome = self._step(unit, notes, pipeline)
-                if outcome in ("busy", "held"):
+            try:
+                return self._turn(unit, notes, pipeline)
+            except BaseException:
+                # Whoever comes next calls somebody else, and need not wait for the sweep.
+                with suppress(Exception):
+                    unit.rollback()
                     payloads.answer_bell(notes, pipeline)
+                raise
+
+    def _turn(self, unit: Unit, notes: Unit, pipeline: UUID) -> int:
+        began, claims, answered = time.monotonic(), 0, False
+        while True:
+            outcome = self._step(unit, notes, pipeline)
+            if outcome in ("busy", "held"):
+                # Once more after the ring was taken back: until then whoever let go of the lock, or resumed the
+                # pipeline, has found it rung and has called nobody.
+                if answered:
                     return claims
-                claims += outcome == "worked"
-                # Asked after the lock is released: whoever was turned away by it meanwhile has left its work to us.
-                if not payloads.waiting(notes, pipeline) and payloads.rest(notes, pipeline):
-                    return claims
-                if time.monotonic() - began > TURN_SECONDS:
-                    payloads.answer_bell(notes, pipeline)
-                    ledger.ring(unit, pipeline)
-                    unit.commit()
-                    return claims
+                unit.rollback()
+                payloads.answer_bell(notes, pipeline)
+                answered = True
+                continue
+            answered = False
+            claims += outcome == "worked"
+            # Asked after the lock is released: whoever was turned away by it meanwhile has left its work to us.
+            if not payloads.waiting(notes, pipeline) and payloads.rest(notes, pipeline):
+                return claims
+            if time.monotonic() - began > TURN_SECONDS:
+                payloads.answer_bell(notes, pipeline)
+                ledger.ring(unit, pipeline)
+                unit.commit()
+                return claims
 
     def step(self, pipeline: UUID) -> Outcome:
         """One claim, from lock to commit."""

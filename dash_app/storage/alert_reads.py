@@ -102,6 +102,7 @@ def read(unit: Unit, asked: Sequence[Asked]) -> list[list[Row]]:
             connection.execute("RELEASE SAVEPOINT minutes")
     except (psycopg.errors.QueryCanceled, psycopg.DataError) as error:
         connection.execute("ROLLBACK TO SAVEPOINT minutes")
+        connection.execute("RELEASE SAVEPOINT minutes")
         raise _own(error) from error
     found = [cursor.fetchall() for cursor in cursors]
     if any(len(rows) > MOST_ROWS for rows in found):

@@ -18,7 +18,7 @@ from dash_app.domain.changes import RowsAdded, decode
 from dash_app.domain.errors import Permanent
 from dash_app.pipelines import ingest as ingest_module
 from dash_app.pipelines.ingest import Ingest
-from dash_app.storage import bronze, catalog, ledger
+from dash_app.storage import bronze, catalog, ledger, payloads
 from tests.integration.conftest import House
 
 
@@ -330,6 +330,41 @@ def test_work_left_by_one_that_found_the_lock_taken_is_not_forgotten(house: Hous
         go_on.set()
         assert running.result(10) == 2
     assert [n for (n,) in house.silver("orders", "n")] == [1.0, 2.0]
+
+
+def test_one_that_is_turned_away_looks_once_more_after_taking_the_ring_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who held the lock rings in the transaction that holds it, and finds the bell rung."""
+    pipeline = house.pipeline()
+    house.put(pipeline, body(1))
+    answer = payloads.answer_bell
+    with house.app.database.ingest() as holder:
+        assert payloads.lock_pipeline(holder, pipeline)
+
+        def meanwhile(*arguments: Any) -> None:
+            ledger.ring(holder, pipeline)
+            holder.commit()
+            answer(*arguments)
+
+        monkeypatch.setattr(payloads, "answer_bell", meanwhile)
+        assert Ingest(house.app).run(pipeline) == 1
+    assert house.silver("orders", "n") == [(1.0,)]
+
+
+def test_what_fails_leaves_the_bell_to_be_rung_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = house.pipeline()
+    house.put(pipeline, body(1))
+
+    def broken(*_arguments: Any) -> Any:
+        raise RuntimeError("on purpose")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest_module, "write", broken)
+        with pytest.raises(RuntimeError):
+            Ingest(house.app).run(pipeline)
+    house.put(pipeline, body(2))
+    assert house.rows("SELECT count(*) FROM dash.huey_task WHERE queue = 'ingest'") == [(2,)]
 
 
 KEYED: dict[str, Any] = {

@@ -12,9 +12,9 @@ from tests.torture.run import Plan, torture
 
 @pytest.mark.timeout(300)
 def test_nothing_acknowledged_is_lost_or_doubled_whatever_dies() -> None:
-    result = torture(Plan(seed=20260102, rounds=30, posts=40, seconds=60))
+    result = torture(Plan(seed=20260102, rounds=3, posts=40))
     assert result.findings == [], f"seed {result.seed}, after {result.faults}"
-    assert result.rounds >= 2
+    assert result.rounds == 3
     assert result.counts["records"] > 100
     assert result.counts["answers duplicate"] > 0
     assert result.faults["replays"] > 0

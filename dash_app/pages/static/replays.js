@@ -34,7 +34,7 @@ const FIELDS = { share: percent, rate: count, eta: seconds, seconds, files_done:
 let last = new Map(); // rows by id, as they were told last
 
 /** What the part is asked for anew for: the newest replay, what is read, what one can go back to. As Standing.shape. */
-const shapeOf = ([newest], { generation, back }) => JSON.stringify([newest?.id ?? null, newest?.state ?? null, newest?.throttle ?? null, generation, back]);
+const shapeOf = ([newest], { generation, active, back }) => JSON.stringify([newest?.id ?? null, newest?.state ?? null, newest?.throttle ?? null, generation, active, back]);
 // Between the page and the first message on the channel things go on: the page says what it shows.
 let shape = JSON.stringify(JSON.parse(part.querySelector("[data-shape]")?.dataset.shape ?? "null"));
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from dash_app.domain.mapping import parse_mapping
-from dash_app.pipelines import dashboards
+from dash_app.pipelines import dashboards, setup
 from dash_app.pipelines.alerts import setup as alert_setup
 from dash_app.pipelines.alerts.evaluator import Evaluator
 from dash_app.pipelines.propose import propose_dashboard
@@ -169,4 +169,11 @@ def test_settings_of_an_alert_are_saved_and_somebody_elses_save_is_not_lost(hous
     expect(page.get_by_role("heading", name="Which pipeline is to be watched?")).to_be_visible()
     page.get_by_role("link", name="Wind").click()
     expect(page.get_by_label("Pipeline", exact=True)).to_have_value("wind")
+
+    # A rule whose pipeline is gone is there to be changed or deleted.
+    with house.app.database.team(house.team) as unit:
+        setup.archive(unit, rain, house.who)
+        unit.commit()
+    page.goto(f"{house.url}/alerts/no_rain")
+    expect(page.get_by_text("its pipeline was archived")).to_be_visible()
     forgiven(opened, "412")

@@ -195,6 +195,9 @@ def test_before_a_version_is_live_the_page_says_what_to_do(house: House, opened:
     expect(dialog).to_be_visible()
     dialog.get_by_role("button", name="Close").click()
     expect(dialog).to_be_hidden()
+    # Made live elsewhere, and seen here.
+    save(house, pipeline, V1, "now")
+    expect(page.locator(".standing").first).to_contain_text("is what dashboards")
 
 
 def test_a_press_beside_the_dialog_closes_it_and_one_on_its_edge_does_not(house: House, opened: Opened) -> None:

@@ -76,7 +76,7 @@ def test_intervals_join_what_began_with_what_was_over() -> None:
         event(1, "firing", 10, site="roof"),
     ]
     firing = Firing([state], {}, {})
-    found = intervals(AlertDetail(None, "firing", firing, events, ""))  # type: ignore[arg-type]
+    found = intervals(AlertDetail(None, "firing", firing, events, "", False))  # type: ignore[arg-type]
     start = round(AT.timestamp() * 1000)
     assert [(one["series"], one["from"] - start, one["to"] and one["to"] - start) for one in found] == [
         ("site = roof", 600_000, 1_200_000),

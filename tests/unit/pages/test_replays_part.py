@@ -26,7 +26,7 @@ def drawn(template: str, active: Any, back: Any = None) -> str:
     )
 
 
-@pytest.mark.parametrize("active", [None, SimpleNamespace(version=None)])
+@pytest.mark.parametrize("active", [None, SimpleNamespace(version=None, generation=1)])
 def test_a_version_that_was_only_saved_is_not_read(active: Any) -> None:
     text = drawn("replays.html", active)
     assert "None" not in text
@@ -38,7 +38,7 @@ def test_a_version_that_was_only_saved_is_not_read(active: Any) -> None:
 
 
 def test_the_version_that_is_read_is_what_the_dialog_begins_with() -> None:
-    text = drawn("replays.html", SimpleNamespace(version=1))
+    text = drawn("replays.html", SimpleNamespace(version=1, generation=1))
     assert "<strong>Version 1</strong> is what dashboards" in text
     assert '<option value="1" selected>' in text
     assert "Make a version live first" not in text
