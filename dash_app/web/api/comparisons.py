@@ -254,6 +254,11 @@ _LINE: dict[str, Any] = {
     "finished_at": nullable(shapes.TIME),
 }
 LINE = define("ComparisonLine", object_of(_LINE))
+_AFFECTED: dict[str, Any] = {
+    "effect": {"type": "string", "enum": ["breaks", "changes"]},
+    "fields": array_of(shapes.TEXT),
+    "why": array_of(shapes.TEXT),
+}
 COMPARISON = define(
     "Comparison",
     object_of(
@@ -278,9 +283,7 @@ COMPARISON = define(
                         "dashboard_title": shapes.TEXT,
                         "tile": shapes.TEXT,
                         "title": shapes.TEXT,
-                        "effect": {"type": "string", "enum": ["breaks", "changes"]},
-                        "fields": array_of(shapes.TEXT),
-                        "why": array_of(shapes.TEXT),
+                        **_AFFECTED,
                     }
                 ),
                 description="Tiles of dashboards that will be refused, or show something else.",
@@ -290,9 +293,7 @@ COMPARISON = define(
                     {
                         "alert": shapes.SLUG,
                         "name": shapes.TEXT,
-                        "effect": {"type": "string", "enum": ["breaks", "changes"]},
-                        "fields": array_of(shapes.TEXT),
-                        "why": array_of(shapes.TEXT),
+                        **_AFFECTED,
                     }
                 ),
                 description="Alerts whose rule will be refused, or see something else.",
